@@ -54,6 +54,14 @@ def scored(answers, captions):
     }
 
 
+def by_kind(answers, captions):
+    """The exact match of scenes with one shape inside another, and of all others."""
+    kinds = {"inside": [], "others": []}
+    for answer, caption in zip(answers, captions, strict=True):
+        kinds["inside" if " inside " in caption else "others"].append(answer == caption)
+    return {kind: {"rows": len(equal), "exact_match": float(np.mean(equal))} for kind, equal in kinds.items()}
+
+
 def answers_of(model, pictures):
     return [row["answer"] for row in model.predict(pictures)]
 
@@ -98,10 +106,10 @@ def scenes(arguments):
     random.Random(SEED).shuffle(shuffled)
     answers = answers_of(model, pictures)
     _, novel_pictures, novel_captions = read_scenes(arguments.scenes / "novel.tsv.gz")
-    answers_of(model, novel_pictures)
+    novel_answers = answers_of(model, novel_pictures)
     return {
-        "test": scored(answers, captions),
-        "novel": scored(answers_of(model, novel_pictures), novel_captions),
+        "test": scored(answers, captions) | by_kind(answers, captions),
+        "novel": scored(novel_answers, novel_captions) | by_kind(novel_answers, novel_captions),
         "shuffled_pictures": scored([answers[at] for at in shuffled], captions),
         "attention": attention_on_objects(model, drawings, pictures, captions, arguments.attended),
     }  # fmt: skip

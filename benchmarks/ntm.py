@@ -1,6 +1,6 @@
 """A neural Turing machine and an LSTM on copying and repeated copying, at lengths seen in training and longer ones.
 
-    python benchmarks/ntm.py [--task copy repeat] [--model ntm lstm] [--seeds 1 2] [--updates 3000] [--folder FOLDER]
+    python benchmarks/ntm.py [--task copy repeat] [--model ntm lstm] [--seeds 1 2] [--updates 1500] [--folder FOLDER]
 
 The tasks of Graves et al. (2014), sections 4.1 and 4.2, as texts: a source is a sequence of bytes written as two hexadecimal digits each, 1 to 20 in
 training; the answer is the same sequence (copy), or 1 to 10 bytes as often as the last word of the source says, "x1" to "x10" (repeat).
@@ -28,7 +28,7 @@ BATCH = 32
 # (length, number of copies); training has lengths to 20 and one copy, or lengths and numbers to 10.
 LENGTHS = {"copy": ((10, 1), (20, 1), (30, 1), (50, 1)), "repeat": ((5, 5), (10, 10), (20, 10))}
 MODELS = {
-    "ntm": 'kind = "ntm"\nembedding = "binary"\nreads_answer = false',
+    "ntm": 'kind = "ntm"\nembedding = "binary"\nreads_answer = false\nheads = "sequential"',
     "lstm": 'kind = "recurrent"\ncell = "lstm"\nencoder = "forward"\nattention = "none"\nbridge = "copy"\n'
     "units = 256\nembedding_size = 64\ndropout = 0.0\nembedding_dropout = 0.0",
 }
@@ -56,8 +56,9 @@ features = {{ kind = "ids", max_length = 256 }}
 epochs = {epochs}
 batch_rows = {batch}
 optimizer = {{ kind = "adam", learning_rate = {rate} }}
-clip_norm = 10.0
-validate_steps = 1000
+schedule = "cosine"
+clip_norm = 1.0
+validate_steps = 500
 
 [decode]
 kind = "greedy"
@@ -79,7 +80,7 @@ def write_rows(folder, task, rows):
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(7)
     longest = 20 if task == "copy" else 10
-    for split, count in (("train", rows), ("valid", 200), ("test", 200)):
+    for split, count in (("train", rows), ("valid", 100), ("test", 100)):
         lines = [
             "\t".join(sequence(random, task, int(random.integers(1, longest + 1)), int(random.integers(1, 11))))
             for _ in range(count)
@@ -117,7 +118,12 @@ def trained(name, task, seed, arguments):
     path = folder / f"{name}_{seed}.toml"
     path.write_text(
         PIPELINE.format(
-            seed=seed, folder=folder, model=MODELS[name], epochs=arguments.epochs, rate=arguments.rate, batch=BATCH
+            seed=seed,
+            folder=folder,
+            model=MODELS[name],
+            epochs=arguments.epochs,
+            rate=arguments.rate,
+            batch=BATCH,
         ),
         encoding="utf-8",
     )
@@ -151,9 +157,9 @@ def main():
     parser.add_argument("--task", nargs="+", choices=LENGTHS, default=list(LENGTHS))
     parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
-    parser.add_argument("--updates", type=int, default=3000)
-    parser.add_argument("--epochs", type=int, default=2, help="how often each training row is seen")
-    parser.add_argument("--rate", type=float, default=1e-3, help="learning rate of Adam")
+    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--epochs", type=int, default=1, help="how often each training row is seen")
+    parser.add_argument("--rate", type=float, default=5e-3, help="learning rate of Adam")
     parser.add_argument("--folder", type=Path, default=HOME / "ntm.work")
     parser.add_argument("--output", type=Path, default=HOME / "results" / "ntm.json")
     parser.add_argument("--picture", type=Path, default=HOME.parent / "docs" / "ntm_copy.svg")

@@ -60,7 +60,11 @@ PEERS = {
     "joeynmt": ("joeynmt", "train_joeynmt.py", {}),
     "pytorch": ("pytorch", "train_pytorch.py", {}),
 }
-OURS, CEILING = "textpipe", "ceiling"
+OURS, BFLOAT16, CEILING = (
+    "textpipe",
+    "textpipe_bfloat16",
+    "ceiling",
+)  # the second with [train] precision = "mixed_bfloat16"
 
 
 def prepare(folder, batch_tokens):
@@ -113,13 +117,16 @@ def start(kind, folder, pythons):
     workers = {
         CEILING: Worker(CEILING, sys.executable, "ceiling.py", log=folder / "ceiling.log", environment=environment)
     }
-    ours = {OURS: (sys.executable, "train_textpipe.py", environment)}
+    ours = {
+        OURS: (sys.executable, "train_textpipe.py", environment, "float32"),
+        BFLOAT16: (sys.executable, "train_textpipe.py", environment, "mixed_bfloat16"),
+    }
     peers = {
         name: (pythons[key], script, variables) for name, (key, script, variables) in PEERS.items() if pythons[key]
     }
-    for name, (python, script, variables) in {**ours, **peers}.items():
+    for name, (python, script, variables, *more) in {**ours, **peers}.items():
         log = folder / f"{kind}_{name}.log"
-        workers[name] = Worker(name, python, script, folder, kind, log=log, environment=variables)
+        workers[name] = Worker(name, python, script, folder, kind, *more, log=log, environment=variables)
         print(f"{kind:<12} {name:<11} {workers[name].about}", file=sys.stderr, flush=True)
     return workers
 

@@ -100,6 +100,14 @@ class Page:
         node = self.send("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
         self.send("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
 
+    def drag_file(self, selector, path, *events):
+        """Drags a file over the middle of an element; events: dragEnter, dragOver, drop, dragCancel."""
+        box = f"document.querySelector({json.dumps(selector)}).getBoundingClientRect()"
+        x, y = (self.value(f"{box}.{start} + {box}.{size} / 2") for start, size in (("x", "width"), ("y", "height")))
+        data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+        for event in events:
+            self.send("Input.dispatchDragEvent", type=event, x=x, y=y, data=data)
+
     def photograph(self, path):
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
 

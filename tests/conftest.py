@@ -1,5 +1,6 @@
 """Shared by all tests: the kernels that users have, two pipelines run once, and the order of the tests."""
 
+import logging
 import os
 
 import pytest
@@ -19,6 +20,13 @@ SLOW = ("test_resume.py", "test_export.py", "test_ensemble.py", "test_ctranslate
 def pytest_collection_modifyitems(items):
     # The slowest files first: started last, one of them would keep a single core busy while the others wait.
     items.sort(key=lambda item: ("/system/" not in item.path.as_posix(), item.path.name not in SLOW))
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """What a command such as `textpipe run -q` has silenced is heard by the tests after it."""
+    yield
+    logging.getLogger("textpipe").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

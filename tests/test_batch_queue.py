@@ -172,6 +172,45 @@ def test_cancelled_and_late_requests_do_not_run():
     assert run(scene, workers=1)[1:] == [[b"b"]]
 
 
+def test_a_caller_that_fails_keeps_no_other_from_its_outcome(caplog):
+    ended = []
+
+    def fail(request):
+        ended.append(request.outcome)
+        raise OSError("no space left")
+
+    async def scene(scheduler, model):
+        def enqueue(text, seconds=30.0, gone=False):
+            tensors, deadline = {"text": bytes_array([text])}, time.monotonic() + seconds
+            scheduler.enqueue(VERSION, model, tensors, deadline=deadline, on_end=fail, disconnected=lambda: gone)
+
+        tasks = submit(scheduler, model, b"first")
+        await until(lambda: model.calls)
+        enqueue(b"late", 0.01)
+        tasks += submit(scheduler, model, b"a")
+        await until(lambda: len(ended) == 1)
+        enqueue(b"gone", gone=True)
+        enqueue(b"ok")
+        tasks += submit(scheduler, model, b"b")
+        await asyncio.sleep(0)
+        model.released.set()
+        assert [answer["answer"][0] for answer in await asyncio.gather(*tasks)] == [b"first", b"a", b"b"]
+        assert (scheduler.waiting_rows, scheduler.queues, scheduler.running) == (0, {}, {})
+        model.released.clear()
+        tasks = submit(scheduler, model, b"last")
+        await until(lambda: model.calls[-1] == [b"last"])
+        enqueue(b"never")
+        tasks += submit(scheduler, model, b"aborted")
+        await asyncio.sleep(0)
+        scheduler.abort(ServingError("UNAVAILABLE", "stopping"))
+        assert [type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)] == [ServingError] * 2
+
+    assert run(scene, workers=1)[1:] == [[b"a", b"b", b"ok"], [b"last"]]
+    codes = [getattr(outcome, "code", "OK") for outcome in ended]
+    assert sorted(codes) == ["CANCELLED", "DEADLINE_EXCEEDED", "OK", "UNAVAILABLE"]
+    assert len(caplog.records) == 4
+
+
 def test_a_full_queue_refuses_requests():
     async def scene(scheduler, model):
         tasks = submit(scheduler, model, b"first")

@@ -72,12 +72,62 @@ def test_an_interrupted_run_resumes_without_answering_a_row_twice(tmp_path, cut)
     assert lines(out) == [{"answer": f"ROW {number}"} for number in range(100)]
 
 
+@pytest.mark.parametrize("file_format", records.FORMATS)
+def test_whole_chunks_are_those_of_an_unbroken_run(tmp_path, file_format):
+    """With whole_chunks a run resumes at the start of a chunk, and what makes the output of OUT.part may leave rows out."""
+    out = tmp_path / "out"
+    with pytest.raises(KeyboardInterrupt):
+        stop_at(30, out, file_format=file_format)
+    part, about = bulk.part_paths(out)
+    lines_done = part.read_bytes().splitlines(keepends=True)
+    part.write_bytes(b"".join(lines_done[:-3]))  # 27 rows and a header, or 27 rows
+    sizes = []
+
+    def by_chunk(batch):
+        sizes.append((batch[0]["text"], len(batch)))
+        return answer(batch)
+
+    def half(part, output):
+        output.write_bytes(b"".join(part.read_bytes().splitlines(keepends=True)[::2]))
+        part.unlink()
+
+    bulk.answer_file(
+        by_chunk, rows(45), out, request=REQUEST, chunk_rows=10, file_format=file_format, whole_chunks=True, finish=half
+    )
+    assert sizes == [("row 20", 10), ("row 30", 10), ("row 40", 5)]
+    assert len(out.read_bytes().splitlines()) == 23 and not about.exists() and not part.exists()
+
+
+def stop_at(count, out, **options):
+    """A run that is interrupted after `count` rows, in chunks of ten."""
+
+    def some(batch):
+        if batch[0]["text"] == f"row {count}":
+            raise KeyboardInterrupt
+        return answer(batch)
+
+    bulk.answer_file(some, rows(45), out, request=REQUEST, chunk_rows=10, **options)
+
+
 def test_an_unfinished_output_of_another_request_is_refused(tmp_path):
+    out = tmp_path / "out.jsonl"
+    interrupted(out, 10, REQUEST)
+    with pytest.raises(ArtifactError, match="bytes changed"):
+        bulk.answer_file(answer, rows(3), out, request={**REQUEST, "bytes": 4})
+
+
+def test_an_output_without_answers_is_started_again_for_another_request(tmp_path):
     out = tmp_path / "out.jsonl"
     with pytest.raises(ZeroDivisionError):
         bulk.answer_file(lambda batch: 1 / 0, rows(3), out, request=REQUEST)
-    with pytest.raises(ArtifactError, match="bytes changed"):
-        bulk.answer_file(answer, rows(3), out, request={**REQUEST, "bytes": 4})
+    assert bulk.answer_file(answer, rows(3), out, request={**REQUEST, "bytes": 4}) == 3
+    assert len(lines(out)) == 3
+
+
+def test_a_request_tells_what_changed_in_its_file(tmp_path):
+    file = tmp_path / "in.txt"
+    file.write_text("a")
+    assert bulk.fingerprint(file) == {"file": str(file.resolve()), "bytes": 1, "mtime_ns": file.stat().st_mtime_ns}
 
 
 def test_an_output_is_overwritten_only_with_force(tmp_path):

@@ -33,7 +33,7 @@ from textpipe.metrics import cider
 from textpipe.models import captioner
 from textpipe.nets import recurrent, transformer
 from textpipe.report import picture_attention
-from textpipe.savedmodel import model_rows
+from textpipe.savedmodel import loader, model_rows
 from textpipe.savedmodel.loader import Model
 from textpipe.stages import _replay
 
@@ -79,7 +79,7 @@ UNFIT = {
 def test_what_is_no_picture_is_named(name):
     contents, finding = UNFIT[name]
     with pytest.raises(ValueError, match=finding):
-        image.check(contents)
+        image.decoded(contents)
 
 
 @pytest.mark.parametrize("name", [name for name in UNFIT if name != "zero bytes"])
@@ -206,7 +206,9 @@ STATES = (
 
 
 def test_every_setting_of_the_image_encoder_is_tested():
-    assert {name for options, _ in STATES for name in options} == image_encoder.Config.model_fields.keys() - {"kind"}
+    in_training = {"shift"}  # tests/test_picture_shift.py
+    tested = {name for options, _ in STATES for name in options}
+    assert tested == image_encoder.Config.model_fields.keys() - {"kind"} - in_training
 
 
 @pytest.mark.parametrize(("options", "shape"), STATES)
@@ -488,3 +490,23 @@ def test_the_page_shows_pictures_without_an_image_source():
     page = pages.read("page")
     assert "createImageBitmap" in page and "<img" not in page
     assert "img-src" not in pages.HEADERS["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("name", "decode"), [("PNG", tf.io.decode_png), ("JPEG", tf.io.decode_jpeg)], ids=["PNG", "JPEG"]
+)
+def test_the_message_of_a_damaged_picture_is_textpipes(name, decode):
+    damaged = {"PNG": PNG[:100] + bytes(60) + PNG[160:], "JPEG": b"\xff\xd8\xff\xe0" + bytes(60) + b"\xff\xd9"}[name]
+    with pytest.raises(tf.errors.InvalidArgumentError) as caught:
+        decode(tf.constant(damaged))
+    assert loader.refusal(caught.value.message) == (
+        f"expected a picture that can be decoded, found a {name} that is damaged"
+    )
+
+
+def test_a_picture_is_decoded_once_at_ingest(tmp_path, monkeypatch):
+    decoded, count = image_ops.decoded, []
+    monkeypatch.setattr(image_ops, "decoded", lambda contents: count.append(1) or decoded(contents))
+    outputs = tiny.build(tmp_path / "built", CAPTIONS, captioned_files(tmp_path / "list.tsv"), until="ingest")
+    stats = json.loads((outputs["ingest"] / "stats.json").read_text(encoding="utf-8"))
+    assert len(count) == sum(split["rows"] for split in stats["splits"].values()) == 61

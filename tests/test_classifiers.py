@@ -11,7 +11,7 @@ from textpipe.config.fields import Sizes
 from textpipe.data.columns import Ids, Labels, Sparse
 from textpipe.errors import ConfigError
 from textpipe.models import feed_forward, logistic_regression
-from textpipe.training import loop
+from textpipe.training import l2_path, loop
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 
@@ -84,6 +84,34 @@ def test_the_l2_of_a_path_with_the_best_validation_is_kept(tmp_path):
     assert [line["l2"] for line in tried] == [30.0, 0.1, 0.001]
     for line in tried:
         assert line["valid_loss"] == pytest.approx(alone[line["l2"]][0]["valid_loss"], abs=1e-3)
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "liblinear"])
+def test_a_path_of_l2_goes_on_while_its_least_value_is_the_best(optimizer, tmp_path):
+    train, valid = halves(3)
+    size, loss = sizes({"kind": "sparse", "dim": 40}, 3), "logistic" if optimizer == "lbfgs" else "squared_hinge"
+
+    def tried(name, **options):
+        (tmp_path / name).mkdir()
+        model = logistic_regression.build(logistic_regression.Config(loss=loss, **options), size, seed=1)
+        best = loop.fit(model, {"train": train, "valid": valid}, Settings(optimizer=optimizer), tmp_path / name)["best"]
+        lines = [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+        return best, [line["l2"] for line in lines if "l2" in line]
+
+    best, values = tried("few", l2=[900.0, 300.0], l2_extensions=1)
+    assert values == [900.0, 300.0, 100.0] and best["l2"] == 100.0
+    best, values = tried("many", l2=[900.0, 300.0], l2_extensions=12)
+    assert values[:5] == [900.0, 300.0, 100.0, 30.0, 9.0] and 4 < len(values) < 14
+    assert best["l2"] > values[-1], "the last value is not the best, or it would have gone on"
+    explicit, _ = tried("explicit", l2=values)
+    assert explicit["l2"] == best["l2"] and explicit["valid_loss"] == pytest.approx(best["valid_loss"], abs=1e-6)
+
+
+def test_a_single_l2_is_no_path_to_extend():
+    for l2 in (1.0, [1.0], [1.0, 0.0]):
+        with pytest.raises(ValueError, match="continues a list of at least two values"):
+            logistic_regression.Config(l2=l2, l2_extensions=1)
+    assert l2_path.next_value(1.0, 0.99) < 0.99
 
 
 def test_a_path_of_l2_needs_validation_rows_and_different_values():

@@ -45,8 +45,11 @@ def test_shared_keys_reach_the_sections_that_declare_them():
         ({"trian": {}}, "p.toml trian: unknown key; did you mean 'train'?"),
         ({"train": {"optimizer": {"learning_rat": 1}}}, "p.toml [train] optimizer.learning_rat: unknown key; did you mean 'learning_rate'?"),
         ({"train": 3}, "p.toml train: expected a table [train], found 3"),
+        ({"train": {"optimizer": "sgd"}}, "p.toml [train] optimizer: expected a table of kind, learning_rate; found 'sgd'"),
+        ({"train": {"optimizer": {"learning_rate": float("inf")}}}, "p.toml [train] optimizer.learning_rate: input should be a finite number; found inf"),
         ({"train": {"seed": 3}, "seed": 1}, "p.toml [train] seed: belongs at the top of the file, not in [train]"),
         ({"normalize": {"steps": ["whitespac"]}}, "p.toml [normalize] steps.0: unknown step 'whitespac'; did you mean 'whitespace'?"),
+        ({"normalize": {"steps": ["./whitespace"]}}, "p.toml [normalize] steps.0: unknown step './whitespace'; did you mean 'whitespace'?"),
     ],
 )  # fmt: skip
 def test_an_error_names_place_problem_and_cure(tables, message):

@@ -180,7 +180,7 @@ def test_a_fit_leaves_nothing_behind_and_a_pickle_is_whole(mails, tmp_path, monk
     ("rows", "target", "settings", "message"),
     [
         ("one text", ["a"], {}, "X: expected texts, found one text"),
-        (["a", None], ["x", "y"], {}, "X, row 1: column 'text' is missing"),
+        (["a", None], ["x", "y"], {}, "X, row 2: column 'text' is missing"),
         ([["a"], 3], ["x", "y"], {}, "X: "),
         (["a", "b"], ["x"], {}, "inconsistent numbers of samples: 2 rows, 1 classes"),
         (["a", "b"], ["x", "x"], {}, "y: has one class, 'x'"),

@@ -132,7 +132,7 @@ def test_label_sets_are_encoded_as_scikit_learns_multi_hot_rows(tagged):
 def test_the_error_names_a_label_missing_in_train(tagged, tmp_path):
     feature = multi_hot.load(multi_hot.Config(), tagged["vectorize"], "tags")
     values = [("valid", [7, 9], tf.constant(["billing", "travel|odd"]))]
-    with pytest.raises(DataError, match="valid, row 9: tags 'odd' is not among the 3 labels of train"):
+    with pytest.raises(DataError, match="valid, row 10: tags 'odd' is not among the 3 labels of train"):
         multi_hot.check(feature, "tags", lambda: values)
     with pytest.raises(DataError, match="no row has a label in 'tags'"):
         multi_hot.learn(multi_hot.Config(), lambda: [tf.constant(["", ""])], tmp_path, "tags")

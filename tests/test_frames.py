@@ -143,7 +143,7 @@ def test_column_numbers_refer_to_the_frame(place, frame):
         ),
         (
             lambda frame: frame.assign(body=[["a"]] * len(frame)),
-            "data, row 0 (index 'mail-0'): column 'body' holds ['a'] (list)",
+            "data, row 1 (index 'mail-0'): column 'body' holds ['a'] (list)",
         ),
         (lambda frame: frame.assign(wanted=pd.Timestamp("2024-02-29")), "column 'wanted' holds Timestamp"),
         (lambda frame: {"train": frame, "vaild": frame}, "data['vaild']: no such split; did you mean 'valid'?"),
@@ -204,13 +204,13 @@ def test_a_frame_of_answers_keeps_the_index_of_its_rows(model):
         (b"could you send", "give a list"),
         ({"text": "could you send"}, "found one dict; give a list of dicts"),
         (7, "expected texts, dicts or a DataFrame, found int"),
-        (["fine", None], "row 1: expected a text or a dict by field, found None (NoneType)"),
-        (pd.Series(["fine", None]), "rows, row 1: the text is missing ("),
+        (["fine", None], "row 2: expected a text or a dict by field, found None (NoneType)"),
+        (pd.Series(["fine", None]), "rows, row 2: the text is missing ("),
         (
             pd.DataFrame({"txt": TEXTS}),
             "no column 'text'; did you mean 'txt'?; say which column it is: columns={'text': ...}",
         ),
-        (pd.DataFrame({"text": [1.5, {"a": 1}]}), "rows, row 1: column 'text' holds {'a': 1} (dict)"),
+        (pd.DataFrame({"text": [1.5, {"a": 1}]}), "rows, row 2: column 'text' holds {'a': 1} (dict)"),
         ([{"text": "a", "txet": "b"}], "the model has no field 'txet'; did you mean 'text'?"),
     ],
 )
@@ -230,7 +230,7 @@ def test_scores_of_a_frame_are_those_of_its_rows(model):
     assert found["probability"].tolist() == pytest.approx(
         [shares[0]["yes"], shares[1]["yes"], shares[2]["no"]], abs=1e-5
     )
-    with pytest.raises(DataError, match="row 0: expected a dict with text and label, found one text"):
+    with pytest.raises(DataError, match="row 1: expected a dict with text and label, found one text"):
         model.score(TEXTS)
 
 

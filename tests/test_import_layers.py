@@ -12,7 +12,7 @@ from textpipe.config import plugins
 LAYERS = (
     {"errors", "runtime", "version"},
     {"config"},
-    {"cache"},
+    {"cache", "engines"},
     {"data", "kinds", "savedmodel"},
     {"text"},
     {"features"},
@@ -26,7 +26,7 @@ LAYERS = (
     {"export_formats"},
     {"pipeline"},
     {"tuning"},
-    {"explanation", "gradcheck", "inference", "laboratory", "report", "serve"},
+    {"augmentation", "explanation", "gradcheck", "inference", "laboratory", "report", "serve"},
     {"api", "estimator"},
     {"commands"},
     {"cli", "__main__"},
@@ -106,6 +106,7 @@ HEAVY = (
         "kinds",
         "searches",
         "pruners",
+        "engines",
         "commands",
     ],
 )

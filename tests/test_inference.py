@@ -34,7 +34,8 @@ sys.modules["tensorflow_text"] = None
 from textpipe.runtime import without_keras
 del sys.modules["tensorflow_text"]
 import importlib.util
-importlib.util.find_spec = lambda name: None
+find_spec = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "tensorflow_text" else find_spec(name)
 try:
     without_keras.import_tensorflow()
 except ImportError as error:

@@ -5,12 +5,14 @@ import json
 import logging
 import subprocess
 import sys
+from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from textpipe.cache import fingerprint
-from textpipe.data import shards
+from textpipe.data import profile, shards
 from textpipe.errors import ConfigError, DataError
 from textpipe.pipeline import runner
 from textpipe.stages import ingest
@@ -277,6 +279,22 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     latin, cyrillic = 3 * len("Cometoday") + len("Thanks") + len("cafaulait"), len("Приветмир")
     assert table["fields"]["text"]["scripts"]["Cyrillic"] == pytest.approx(cyrillic / (latin + cyrillic), abs=1e-6)
     assert stats["leakage"] == {"test": {"rows": 2, "share": 0.666667}}
+
+
+def test_rows_are_compared_by_the_fields_of_identify_by(tmp_path):
+    task = {"kind": "classify", "fields": {"text": "text", "headers": "text"}, "target": "label"}
+    rows = [(text, f"Message-ID: {number}", label) for text, label in SENTENCES[:40] for number in range(3)]
+    path = write_tsv(tmp_path / "mails.tsv", rows, header="text\theaders\tlabel")
+    _, stats = run(tmp_path, task, files=path)
+    assert sum(split["duplicates"] for split in stats["splits"].values()) == 0
+    splits, stats = run(tmp_path, task, files=path, identify_by=["text"])
+    assert sum(split["duplicates"] for split in stats["splits"].values()) == 80
+    of_texts = [{row[1] for row in rows} for rows in splits.values()]
+    assert sum(map(len, of_texts)) == 40 and not stats["leakage"].get("test", {"rows": 0})["rows"]
+    splits, _ = run(tmp_path, task, files=path, identify_by=["text"], drop_duplicates=True)
+    assert sum(map(len, splits.values())) == 40
+    with pytest.raises(ValueError, match="identify_by: expected fields of the source, text, headers, found 'label'"):
+        ingest.Config(task=task, files=path, identify_by=["label"])
 
 
 def test_duplicates_and_leaks_are_dropped_if_configured(tmp_path):
@@ -585,3 +603,13 @@ def test_the_config_imports_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("texts", [["", "a b", "", "c", ""], ["", ""], ["a  b "], ["", "é ü\tx"]])
+def test_words_are_counted_beside_empty_texts(texts):
+    """Columns of `keep`, and those of synthetic rows, may be empty."""
+    found = profile.TextProfile()
+    found.add(np.arange(len(texts) + 1), pa.array(["x", *texts]))
+    found.add(np.arange(len(texts)), pa.array(["x", *texts])[1:])
+    counts = [len(text.split()) for text in ["x", *texts, *texts]]
+    assert found.words == Counter(counts)

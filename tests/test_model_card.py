@@ -35,6 +35,16 @@ def test_the_card_of_an_export_states_its_data_scores_and_calls(classifier, gene
             assert f"\n## {heading}\n" in text
 
 
+def test_a_card_says_how_many_rows_are_synthetic(generator):
+    stats = json.loads((generator["ingest"] / "stats.json").read_text(encoding="utf-8"))
+    assert not any("synthetic" in line for line in _model_card.data_lines({}, stats))
+    table = {"rows": 1200, "real_rows": 300, "repeat": 2, "tag": "<BT>"}
+    (line,) = [line for line in _model_card.data_lines({}, {**stats, "synthetic": table}) if "synthetic" in line]
+    assert line.startswith("1,200 rows of train are synthetic") and line.endswith(
+        "The 300 real rows are written 2 times."
+    )
+
+
 def test_the_command_and_the_code_of_a_card_run(classifier):
     import textpipe
 

@@ -73,6 +73,17 @@ def test_padding_writes_nothing_and_moves_no_head():
         assert np.abs(after[name][0] - start[name][0]).max() > 1e-3
 
 
+def test_sequential_heads_write_slot_after_slot_and_read_the_first_one():
+    layer = MemoryBank(SLOTS, WIDTH)
+    layer.build()
+    state, outputs = layer.start(1), tf.constant(layer.sequential_bias()[None])
+    for step in range(1, SLOTS):
+        state, _ = layer.forward_step(outputs, state)
+        assert np.argmax(state["write"][0]) == step and np.max(state["write"][0]) > 0.7
+        assert np.argmax(state["read"][0]) == 0 and np.max(state["read"][0]) > 0.7
+    np.testing.assert_array_equal(model(heads="sequential").head_bias, layer.sequential_bias())
+
+
 def test_a_softmax_over_binary_codes_is_a_sigmoid_for_each_digit():
     codes, logits = binary_codes(8), np.array([0.3, -1.2, 2.0])
     shares = softmax(codes @ logits)

@@ -12,9 +12,10 @@ SHOW = "import os, textpipe{then}; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
 SERVE = """
 import os, sys, types
 from textpipe.commands import serve
+from textpipe.runtime import lazy_tensorflow
 
 def options(**_):
-    print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
+    print(os.environ["TF_ENABLE_ONEDNN_OPTS"], lazy_tensorflow.imported())
     raise SystemExit
 sys.modules["textpipe.serve.server"] = types.SimpleNamespace(Options=options)
 serve.command(["."])
@@ -23,12 +24,13 @@ PREDICT = """
 import os, sys
 from textpipe.savedmodel import loader
 from textpipe.commands import predict
+from textpipe.runtime import lazy_tensorflow
 
 class Loaded(Exception): pass
-def load(path): raise Loaded
+def load(path, **_): raise Loaded
 loader.Model.load = load
 try: predict.load("model", None)
-except Loaded: print(os.environ["TF_ENABLE_ONEDNN_OPTS"], "tensorflow" in sys.modules)
+except Loaded: print(os.environ["TF_ENABLE_ONEDNN_OPTS"], lazy_tensorflow.imported())
 """
 INFERENCE = "; textpipe.runtime.onednn.disable_by_default()"
 

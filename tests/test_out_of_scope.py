@@ -216,5 +216,5 @@ def test_other_labels_unknown_to_train_are_still_refused():
 
     labels = Labels(["a", "b"], out_of_scope=OOS)
     module.check(labels, "label", lambda: [("valid", [1, 2], tf.constant(["a", OOS]))])
-    with pytest.raises(DataError, match="valid, row 2: label 'c' is not among the 2 labels"):
+    with pytest.raises(DataError, match="valid, row 3: label 'c' is not among the 2 labels"):
         module.check(labels, "label", lambda: [("valid", [1, 2], tf.constant([OOS, "c"]))])

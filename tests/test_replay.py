@@ -1,5 +1,6 @@
 """A replay accepts only differences that rounding explains, for greedy, beam and sampled answers."""
 
+import json
 import shutil
 
 import pytest
@@ -34,6 +35,12 @@ def case(request, generator):
 
 def replayed(servable, exported, rows):
     """The faults that a replay finds when `exported` answers the rows of `servable`."""
+    faults, doubts = replay_of(servable, exported, rows)
+    return faults + _rounding.unexplained_faults(servable, rows, doubts)
+
+
+def replay_of(servable, exported, rows):
+    """(faults, doubts) of a replay."""
     texts = _golden.raw_tensors(servable, rows)
     texts["target"] = tf.constant([row["texts"][0].encode() for row in rows])
     described = {name: signatures.table(exported.definition(name)) for name in NAMES}
@@ -43,7 +50,7 @@ def replayed(servable, exported, rows):
         outputs = {name: {key: value[at].numpy() for key, value in part.items()} for name, part in found.items()}
         certain, doubtful = _replay.compare_row(at, row, outputs, described)
         faults, doubts = faults + certain, doubts + doubtful
-    return faults + _rounding.unexplained_faults(servable, rows, doubts)
+    return faults, doubts
 
 
 def test_a_correct_model_passes(case, generator):
@@ -103,13 +110,76 @@ def test_only_answers_within_rounding_pass(case, monkeypatch):
         texts = [one["texts"] for one in others]
         often = max(others, key=lambda one: texts.count(one["texts"]), default=None)
         if often and texts.count(often["texts"]) >= 8:
-            doubts.append({"at": at, "faults": ["differs"], "answers": {"nbest": often}})
+            doubts.append({"at": at, "faults": ["differs"], "answers": {"nbest": often}, "log_probs": []})
         if len(doubts) == 2:
             break
     assert doubts
     assert not _rounding.unexplained_faults(servable, rows, doubts)
     monkeypatch.setattr(_rounding, "ROUNDING", 1e-9)
     assert len(_rounding.unexplained_faults(servable, rows, doubts)) >= len(doubts)
+
+
+def test_only_likelihoods_within_amplified_rounding_pass(case, generator, monkeypatch):
+    decoder, servable, rows = case
+    exported = load(generator, decoder)
+    for number, weight in enumerate(exported.weights):
+        noise = tf.random.stateless_uniform(tf.shape(weight), [9, number], -1.0, 1.0)
+        weight.assign(weight * (1 + 1e-3 * noise))
+    doubts = [doubt for doubt in replay_of(servable, exported, rows)[1] if doubt["log_probs"]]
+    assert len(doubts) > len(rows) / 4
+    texts = {at: row["texts"] for at, row in enumerate(rows)}
+    doubts = [
+        doubt
+        for doubt in doubts
+        if all(one["texts"] == texts[doubt["at"]][: len(one["texts"])] for one in doubt["answers"].values())
+    ]  # those without another answer
+    weights = [weight.numpy() for weight in servable.weights]
+    assert len(_rounding.unexplained_faults(servable, rows, doubts)) >= len(doubts)
+    monkeypatch.setattr(_rounding, "LAST_DIGIT", 3e-3)
+    assert not _rounding.unexplained_faults(servable, rows, doubts)
+    assert all((weight.numpy() == before).all() for weight, before in zip(servable.weights, weights, strict=True))
+
+
+NAN, INFINITY = float("nan"), float("inf")
+BEST = {"texts": ["a"], "scores": [-2.0], "single": True}
+ALL = {"texts": ["a", "b"], "scores": [-2.0, -3.0]}
+
+
+@pytest.mark.parametrize(
+    ("expected", "log_prob", "answers", "passes"),
+    [
+        (-2.0, -2.001, [BEST, ALL], True),
+        (-2.0, -2.5, [BEST, ALL], False),
+        (-2.0, NAN, [BEST, ALL], False),
+        (-2.0, -INFINITY, [BEST, ALL], False),
+        (-INFINITY, -2.0, [BEST, ALL], False),
+        (-INFINITY, NAN, [BEST, ALL], False),
+        (-INFINITY, -INFINITY, [BEST, ALL], True),
+        (-2.0, -2.001, [{**BEST, "scores": [NAN]}, ALL], False),
+        (-2.0, -2.001, [BEST, {"texts": ["a", "b"], "scores": [-2.0, -INFINITY]}], False),
+        (-2.0, -2.001, [BEST, {"texts": ["a"], "scores": [-2.0]}], False),
+        (-2.0, -2.001, [BEST, {"texts": [], "scores": []}], False),
+        (-2.0, -2.001, [BEST, {"texts": ["b", "a"], "scores": [-2.0, -3.0]}], False),
+    ],
+)
+def test_amplified_rounding_explains_no_score_that_is_not_finite_and_no_missing_answer(
+    monkeypatch, expected, log_prob, answers, passes
+):
+    row = {"texts": ["a", "b"], "scores": [-2.0, -3.0], "log_prob": expected}
+    perturbed = [[{**row, "log_prob": value, "scores": [-2.0005, NAN]}] for value in (-2.0005, NAN, -INFINITY)]
+    monkeypatch.setattr(_rounding, "NUM_WEIGHTS", len(perturbed))
+    monkeypatch.setattr(_rounding, "answers_of_perturbed_weights", lambda servable, rows, seed: perturbed[seed])
+    doubt = {"at": 0, "faults": ["differs"], "answers": dict(enumerate(answers)), "log_probs": [log_prob]}
+    assert _rounding.amplified_faults(None, [row], [doubt]) == ([] if passes else ["differs"])
+
+
+def test_pictures_in_golden_rows_are_read_as_they_were():
+    row = {
+        "raw": {"image": b"\xff", "text": "a"},
+        "features": {"image": {"bytes": b"\x00\xff"}},
+        "origin": "test row 1",
+    }
+    assert _golden.from_json(json.loads(json.dumps(_golden.to_json(row)))) == row
 
 
 def test_a_failed_replay_names_a_cure_and_training_side_code_decides(generator, tmp_path):

@@ -17,6 +17,7 @@ from textpipe.answers._response_set import Response
 from textpipe.errors import ConfigError
 from textpipe.pipeline import runner
 from textpipe.savedmodel import loader
+from textpipe.stages import _replay
 
 
 def clustered(count, size=16, centers=40, seed=1):
@@ -95,6 +96,18 @@ def test_equal_vectors_leave_cells_without_a_response_out():
 
 
 # The settings
+
+
+def test_a_message_between_two_cells_is_ambiguous():
+    index = CellIndex(VECTORS, np.zeros(3000), Index(cells=30, probes=1), width=1)
+    start, end = index.centers.numpy().astype(np.float64)[:2]
+    best = np.argmax(index.centers.numpy() @ np.linspace(start, end, 100_001).T, axis=0)
+    share = (np.flatnonzero(best != best[0])[0] - 0.5) / 100_000  # of the way to where another cell is best
+    between = start + share * (end - start)
+    messages = tf.constant(np.stack([start, between, np.zeros(16)]), tf.float32)
+    assert index.ambiguous(messages).tolist() == [False, True, False]
+    everything = CellIndex(VECTORS, np.zeros(3000), Index(cells=30, probes=30), width=1)
+    assert not everything.ambiguous(messages).any()
 
 
 def graph(count, tokens=False):
@@ -218,3 +231,16 @@ def test_every_response_has_a_score_whether_the_index_finds_it_or_not(indexed):
     assert len(expected) > 3
     assert {text: np.exp(log_probs[texts.index(text)]) for text in expected} == pytest.approx(expected, rel=1e-3)
     assert np.isfinite(log_probs).all() and np.exp(log_probs).max() <= 1
+
+
+def test_replies_of_equal_score_may_be_listed_in_place_of_one_another(indexed):
+    result, _, texts = indexed
+    lines = (result.saved_model / loader.GOLDEN).read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if "tied" in row]
+    assert rows
+    for row in rows:
+        assert not {*row["tied"]} & {*row["texts"]} and {*row["tied"]} < {*texts}
+        listed = {"texts": [*row["texts"][:-1], row["tied"][-1]], "scores": row["scores"]}
+        assert not list(_replay.answer_differences(row, "nbest", listed))
+        listed["texts"][-1] = "another reply"
+        assert len(list(_replay.answer_differences(row, "nbest", listed))) == 1

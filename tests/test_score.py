@@ -150,7 +150,7 @@ def test_a_classifier_scores_the_probability_of_the_label(classifier, tmp_path):
 
 def test_an_unknown_label_is_refused_and_has_probability_0_in_the_signature(classifier):
     place = classifier["export"] / "model"
-    with pytest.raises(DataError, match="row 0: 'yess' is no known value of .*did you mean 'yes'"):
+    with pytest.raises(DataError, match="row 1: 'yess' is no known value of .*did you mean 'yes'"):
         scoring.Scorer.load(place).score([{"text": "please", "label": "yess"}])
     given = {"text": tf.constant(["please"]), "label": tf.constant(["yess"])}
     found = loader.Model.load(place).signatures["score"](**given)
@@ -194,7 +194,7 @@ def test_the_columns_of_a_pipeline_are_the_default_for_its_pairs(tmp_path, heade
         == {}
     )
     (tmp_path / "pairs.tsv").write_text(f"{header}\na\tb\tc\n")
-    scorer = SimpleNamespace(fields={"source": "string", "target": "string"})
+    scorer = SimpleNamespace(fields={"source": "string", "target": "string"}, kinds={})
     found = score_command.read_pairs((tmp_path / "pairs.tsv",), scorer, given, None, own)
     assert [(row["source"], row["target"]) for row in found] == pairs
     with pytest.raises(DataError, match="no column 'en'; known: de, ne"):
@@ -222,5 +222,5 @@ def test_a_model_without_the_signature_and_an_override_of_a_model_are_refused(ge
         scoring.Scorer.load(published(generator), ("train.epochs=3",))
     with pytest.raises(ConfigError, match="no such pipeline file"):
         scoring.Scorer.load(tmp_path / "nothing.toml")
-    with pytest.raises(DataError, match="row 1: field 'target' must be a text, found None"):
+    with pytest.raises(DataError, match="row 2: field 'target' must be a text, found None"):
         scoring.Scorer.load(published(generator)).score([{"source": "a", "target": "b"}, {"source": "a"}])

@@ -21,7 +21,7 @@ from textpipe.errors import ConfigError
 from textpipe.serve import tls
 from textpipe.serve.access import TokenAuth
 from textpipe.serve.engine.batch_queue import QueueLimits
-from textpipe.serve.rest import connection
+from textpipe.serve.rest import refusals
 from textpipe.serve.server import Options
 
 ASK = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 20\r\n\r\n" + b'{"instances": [1.0]}'
@@ -248,7 +248,7 @@ def test_requests_during_shutdown_get_503_and_no_connection_is_reset(models):
 
 def test_a_client_can_read_the_refusal_of_a_long_body(models):
     with running(models, auth=TokenAuth(["secret"]), max_body_bytes=1 << 30) as server, connect(server) as sock:
-        server.server.service.draining = True
+        server.loop.call_soon_threadsafe(server.server.service.stopping.set)
         head = b"POST /v1/models/plus:predict HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n"
         sock.sendall(head + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n")
         for _ in range(30):
@@ -461,12 +461,12 @@ def test_new_connections_use_a_certificate_with_another_key_type_and_old_ones_co
 
 def test_refusals_are_complete_responses():
     ours = (
-        connection.TOO_MANY_CONNECTIONS,
-        connection.HEAD_TOO_LONG,
-        connection.URL_TOO_LONG,
-        connection.TOO_MANY_FIELDS,
-        connection.TRAILERS_TOO_LONG,
+        refusals.TOO_MANY_CONNECTIONS,
+        refusals.HEAD_TOO_LONG,
+        refusals.URL_TOO_LONG,
+        refusals.TOO_MANY_FIELDS,
+        refusals.TRAILERS_TOO_LONG,
     )
-    for text in (*ours, connection.NO_TUNNEL):
+    for text in (*ours, refusals.NO_TUNNEL):
         head, _, body = text.partition(b"\r\n\r\n")
         assert b"content-length: %d\r\n" % len(body) in head and json.loads(body)["error"]

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import serving_cases
+import serving_direct
 from serving_cases import body_of, cases, mismatches
 
 from textpipe.serve.access import TokenAuth
@@ -18,7 +19,7 @@ from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_state import VersionPolicy
 from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.service import Service
-from textpipe.serve.rest import predict_api
+from textpipe.serve.rest import request_body
 from textpipe.serve.rest.app import App
 from textpipe.serve.tensors import json_document
 from textpipe.serve.tensors.json_reader import CLOCK_INTERVAL, Reader
@@ -91,6 +92,14 @@ def test_responses_equal_those_of_tensorflow_serving(case, applications):
         assert status < 500
     else:
         assert not problems, "\n".join(problems)
+    if direct := asyncio.run(
+        serving_direct.ask(applications(case), method, path, body_of(case), case.get("headers", {}))
+    ):
+        own = {"x-request-id", "date"}
+        assert direct[::2] == (status, body)
+        assert {name: value for name, value in direct[1].items() if name not in own} == {
+            name: value for name, value in headers.items() if name not in own
+        }
 
 
 def test_differences_from_tensorflow_serving_are_documented(applications):
@@ -106,7 +115,7 @@ def test_differences_from_tensorflow_serving_are_documented(applications):
                 if mismatches(case, status, headers, body):
                     differ.append(case["id"])
     assert set(differ) == {
-        "double-ulp", "str-lone-low", "str-invalid-utf8", "doc-deep-ignored", "status-label", "twice-in-every-row",
+        "double-ulp", "str-lone-low", "str-invalid-utf8", "doc-deep-ignored", "status-label", "twice-in-every-row", "v2",
     }  # fmt: skip
 
 
@@ -207,7 +216,7 @@ def test_a_clients_timeout_includes_reading_its_body(strict, body):
 
 
 def test_the_slow_parser_runs_for_few_bodies_at_a_time(strict, monkeypatch):
-    running, max_running, lock, both = 0, 0, threading.Lock(), threading.Barrier(predict_api.MAX_SLOW_READS)
+    running, max_running, lock, both = 0, 0, threading.Lock(), threading.Barrier(request_body.MAX_SLOW_READS)
 
     def document(self):
         nonlocal running, max_running
@@ -221,21 +230,21 @@ def test_the_slow_parser_runs_for_few_bodies_at_a_time(strict, monkeypatch):
     monkeypatch.setattr(Reader, "document", document)
 
     async def send_all():
-        body = b'{"instances": [' + b"1," * predict_api.INLINE_BYTES
+        body = b'{"instances": [' + b"1," * request_body.INLINE_BYTES
         return await asyncio.gather(
-            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * predict_api.MAX_SLOW_READS))
+            *(ask(strict, "POST", "/v1/models/m:predict", body) for _ in range(3 * request_body.MAX_SLOW_READS))
         )
 
     assert {status for status, _, _ in asyncio.run(send_all())} == {400}
-    assert max_running == predict_api.MAX_SLOW_READS
+    assert max_running == request_body.MAX_SLOW_READS
 
 
-def test_waiting_for_the_slow_parser_ends_at_the_deadline(strict):
+def test_waiting_for_the_slow_parser_ends_at_the_deadline():
     async def wait():
-        api = predict_api.PredictApi(strict.api.service)
-        for _ in range(predict_api.MAX_SLOW_READS):
-            await api.slow_reads.acquire()
-        await api.read_slowly(b"[1,", time.monotonic() + 0.001)
+        bodies = request_body.BodyReader()
+        for _ in range(request_body.MAX_SLOW_READS):
+            await bodies.slow_reads.acquire()
+        await bodies.parse_slowly(b"[1,", time.monotonic() + 0.001)
 
     with pytest.raises(ServingError, match="deadline passed"):
         asyncio.run(wait())

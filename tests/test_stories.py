@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 import tensorflow as tf
 import tiny
 from click.testing import CliRunner
+from serving_server import running
 
 from textpipe.cli import main
 from textpipe.config import plugins
@@ -48,19 +50,16 @@ IDS = {word: number for number, word in enumerate(WORDS, 4)}
         (" Mary left.\r\n\r\n John came.\u2028Bye ", "Mary left.\nJohn came.\nBye"),
         ('["Mary left.", "John\\ncame."]', "Mary left.\nJohn\ncame."),
         ("[not a list", "[not a list"),
+        *((blank, "") for blank in (" \n ", "[]", '[""]', '["", " \\n "]')),
     ],
 )
 def test_a_story_is_a_sentence_per_line(cell, expected):
     assert sentences.parse(cell) == expected
 
 
-@pytest.mark.parametrize(
-    ("cell", "message"),
-    [(" \n ", "all lines are blank"), ("[]", "all lines are blank"), ('["a", 3]', "every entry must be a text")],
-)
-def test_a_cell_without_sentences_is_refused(cell, message):
-    with pytest.raises(ValueError, match=message):
-        sentences.parse(cell)
+def test_an_entry_that_is_no_text_is_refused():
+    with pytest.raises(ValueError, match="every entry must be a text"):
+        sentences.parse('["a", 3]')
 
 
 def test_sentences_are_normalized_one_by_one_in_columns_and_in_the_graph():
@@ -313,34 +312,56 @@ def test_a_scan_is_the_recurrence_and_so_is_its_gradient(reverse, width):
         np.testing.assert_allclose(one, other, rtol=1e-10)
 
 
-def test_query_reduction_is_its_equations():
-    model = built("query_reduction", size=3, layers=2)
+@pytest.mark.parametrize("reset", [False, True, "directions"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_query_reduction_has_no_weight_that_is_not_read(reset, bidirectional):
+    model = built("query_reduction", size=3, layers=2, reset=reset, bidirectional=bidirectional)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(model(inputs()) ** 2)
+    weights = [weight for weight in model.weights if not weight.path.endswith("embedding")]
+    for weight, gradient in zip(weights, tape.gradient(loss, [one.value for one in weights]), strict=True):
+        assert np.abs(np.atleast_2d(gradient)).sum(axis=0).all(), weight.path
+
+
+@pytest.mark.parametrize("reset", ["direction", 2, None])
+def test_a_reset_that_does_not_exist_is_refused(reset):
+    with pytest.raises(ValueError, match='reset: expected true, false or "directions", found'):
+        built("query_reduction", reset=reset)
+
+
+@pytest.mark.parametrize("tie_layers", [False, True])
+@pytest.mark.parametrize("reset", [False, True, "directions"])
+def test_query_reduction_is_its_equations(reset, tie_layers):
+    settings = {"reset": reset, "tie_layers": tie_layers, "init_stddev": 1.0, "sentence_scale": 0.5}
+    model = built("query_reduction", size=3, layers=2, **settings)
     w = values(model)
     logits, opened = model.attend(inputs())
     for row, (story, question) in enumerate(zip(STORY, QUESTION, strict=True)):
-        x = [encoded(w["embedding"], words) for words in story]
-        queries = [encoded(w["embedding"], question)] * len(x)
+        x = [encoded(w["embedding"] / 2, words) for words in story]
+        queries = [encoded(w["embedding"] / 2, question)] * len(x)
         for layer in ("layer_0", "layer_1"):
-            at = {
-                name: w[f"{layer}/{name}"]
-                for name in ("gate_kernel", "gate_bias", "reset_kernel", "reset_bias", "kernel", "bias")
-            }
+            prefix = "layer_0/" if tie_layers else f"{layer}/"
+            at = {name.removeprefix(prefix): value for name, value in w.items() if name.startswith(prefix)}
+            last = layer == "layer_1"
             gates = [sigmoid(s * q @ at["gate_kernel"] + at["gate_bias"]) for s, q in zip(x, queries, strict=True)]
-            resets = [sigmoid(s * q @ at["reset_kernel"] + at["reset_bias"]) for s, q in zip(x, queries, strict=True)]
+            if not reset or (reset == "directions" and last):
+                resets = np.ones((2, len(x), 3))
+            else:  # [2, S, D]: a forward gate and a backward gate
+                both = [sigmoid(s * q @ at["reset_kernel"] + at["reset_bias"]) for s, q in zip(x, queries, strict=True)]
+                resets = np.array([np.split(gate, 2) if reset == "directions" else [gate] * 2 for gate in both])
+                resets = resets.transpose(1, 0, 2)
             made = [
                 np.tanh(np.concatenate([s, q]) @ at["kernel"] + at["bias"]) for s, q in zip(x, queries, strict=True)
             ]
             states = []
-            for order in (range(len(x)), reversed(range(len(x)))):
+            for order, passed in zip((range(len(x)), reversed(range(len(x)))), resets, strict=True):
                 h, found = np.zeros(3), {}
                 for t in order:
-                    found[t] = h = gates[t] * resets[t] * made[t] + (1 - gates[t]) * h
+                    found[t] = h = gates[t] * passed[t] * made[t] + (1 - gates[t]) * h
                 states.append([found[t] for t in range(len(x))])
             np.testing.assert_allclose(opened[row, int(layer[-1]), : len(x)], np.mean(gates, axis=1), rtol=1e-5)
             forward, backward = states
-            queries = (
-                forward if layer == "layer_1" else [one + other for one, other in zip(forward, backward, strict=True)]
-            )
+            queries = forward if last else [one + other for one, other in zip(forward, backward, strict=True)]
         np.testing.assert_allclose(
             logits[row], queries[-1] @ w["output_linear/kernel"] + w["bias"], rtol=1e-4, atol=1e-5
         )
@@ -469,6 +490,29 @@ def test_a_served_story_is_answered_with_its_attention(trained):
     np.testing.assert_allclose(alone["probabilities"], answers[0]["probabilities"], atol=1e-5)
 
 
+def test_a_server_names_a_story_that_is_a_list(trained, tmp_path):
+    shutil.copytree(trained["export"] / "model", tmp_path / "stories" / "1")
+    listed = {"story": ["Ann is in the garden.", 3], "question": "Where is Ann?"}
+    text = {**listed, "story": "Ann is in the garden."}
+    with running(tmp_path) as server:
+        for request, place in (
+            ({"instances": [listed]}, "row 1: story: expected shape [rows], found [1,2]; write a cell as"),
+            ({"instances": [text, listed]}, "row 2: story: expected shape [rows], found [2,2]; write a cell as"),
+            ({"instances": [{**text, "story": 3}]}, "Failed to process element: 0 key: story of 'instances' list."),
+            (
+                {"inputs": {"story": [["a", "b"]], "question": ["q"]}},
+                "story: expected shape [rows], found [1,2]; write",
+            ),
+            ({"inputs": text}, "question: expected shape [rows], found []; send a list with a value for each row"),
+        ):
+            status, _, body = server.ask("POST", "/v1/models/stories:predict", request)
+            assert status == 400 and json.loads(body)["error"].startswith(place), body
+        url = f"http://127.0.0.1:{server.rest}/v1/models/stories"
+        row = json.dumps({**text, "story": [text["story"]]})
+        answer = server.predict("stories", instances=[text])["predictions"][0]["answer"]
+        assert CliRunner().invoke(main, ["predict", url, row]).stdout.split("\t")[0] == answer
+
+
 def test_bad_stories_stop_ingest_with_their_place(tmp_path):
     rows = [
         {"story": ["a.", {"b": 1}], "question": "Q?", "answer": "x"},
@@ -481,6 +525,17 @@ def test_bad_stories_stop_ingest_with_their_place(tmp_path):
         path.write_text(json.dumps(row) + "\n", encoding="utf-8")
         with pytest.raises(DataError, match=message):
             tiny.build(tmp_path / message[8:12], PIPELINE, path, until="ingest")
+
+
+def test_a_list_without_sentences_is_a_blank_story(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    stories = [story for at in range(20) for story in ([f"a {at}."], "", [""], [], " ", [f"b {at}.", ""])]
+    rows = [{"story": story, "question": "Q?", "answer": "xyz"[at % 6 // 2]} for at, story in enumerate(stories)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    folder = tiny.build(tmp_path, PIPELINE, path, until="ingest")["ingest"]
+    stats = json.loads((folder / "stats.json").read_text())
+    counts = stats["repairs"]
+    assert counts["empty_rows"] == 80 and not counts["bad_rows"], stats
 
 
 def test_a_question_is_required(tmp_path):

@@ -684,6 +684,11 @@ def test_mails_are_decoded_by_their_own_charsets(tmp_path):
         ("bäre", "Some “quotes” and\nFrom the start", ""),
     ]
     assert positions == [0, 1, 2]
+    blocks = [row[0] for row in read(tmp_path / "a.mbox", columns=["headers"])[0]]
+    assert blocks[0].startswith(
+        "From: Jürgen <j@example.org>\nSubject: Grüße again\nContent-Type: text/plain; charset=iso"
+    )
+    assert blocks[1:] == ['Subject: parts\nContent-Type: multipart/alternative; boundary="b"', "subject: bäre"]
     with pytest.raises(DataError, match="no column 'text'; known: body"):
         read(tmp_path / "a.mbox", columns=["text"])
 

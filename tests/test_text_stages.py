@@ -224,7 +224,7 @@ def test_summaries_name_every_field_and_lost_content(mail, pairs):
 def test_a_label_unseen_in_train_is_named_with_split_and_row(mail, tmp_path):
     ingest(tmp_path / "normalize", train=MAIL, valid={"text": ["x", "y", "z"], "label": ["no", "yes", "perhaps"]})
     (tmp_path / "out").mkdir()
-    with pytest.raises(DataError, match=r"valid, row 12: label 'perhaps' is not among the 2 labels of train"):
+    with pytest.raises(DataError, match=r"valid, row 13: label 'perhaps' is not among the 2 labels of train"):
         inputs = {"normalize": tmp_path / "normalize", "tokenize": mail["tokenize"]}
         vectorize.run(vectorize.Config(task="classify", features="counts"), inputs, tmp_path / "out")
 
@@ -234,7 +234,7 @@ def test_all_labels_missing_from_train_are_listed_at_once(mail, tmp_path):
     folder = ingest(tmp_path / "normalize", train=MAIL, valid=first(MAIL, 2), test=held_out)
     values = vectorize.held_out_values(folder, classify.FIELDS[1])
     with pytest.raises(
-        DataError, match=r"test, row 10: label 'maybe' .*'maybe' \(2\), 'later' \(1\) rows; .*min_count = 2"
+        DataError, match=r"test, row 11: label 'maybe' .*'maybe' \(2\), 'later' \(1\) rows; .*min_count = 2"
     ):
         label.check(Labels(["no", "yes"]), "label", values)
     label.check(Labels(["later", "maybe", "no", "yes"]), "label", values)

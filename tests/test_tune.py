@@ -215,6 +215,19 @@ def test_results_that_a_running_trial_reads_are_not_discarded(project):
     assert (study.artifacts / "train" / shared).is_dir() and (study.artifacts / "train" / own).is_dir()
 
 
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_a_model_is_trained_once_for_all_trials_that_differ_after_training(project, sampler):
+    events = []
+    settings = {"model.l2": [0.1, 1.0], "evaluate.limit": [4, 8, 12]}
+    outcome = search.tune(
+        project(settings, metric="accuracy", sampler=sampler, trials=6, keep=1, seed=1), (), search.Options(test=False),
+        on_stage=lambda stage, state, text: events.append((stage, state)),
+    )  # fmt: skip
+    assert {trial.settings["model.l2"] for trial in outcome.records} == {0.1, 1.0}
+    assert events.count(("train", "done")) == 2
+    assert len(results_of("train")) == 1, "the models of all but the best trials are deleted in the end"
+
+
 def test_a_trial_with_the_settings_of_an_earlier_one_repeats_its_value(project):
     events = []
     outcome = search.tune(

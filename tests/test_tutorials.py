@@ -3,7 +3,12 @@
 import pytest
 import tutorial
 
-SLOW = ("reply", "several_labels", "translate")  # their commands are those of the others, and of tests/system
+SLOW = (
+    "back_translation",
+    "reply",
+    "several_labels",
+    "translate",
+)  # their commands are those of the others, and of tests/system
 
 
 @pytest.mark.parametrize(

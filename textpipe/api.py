@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textpipe.errors import ThresholdError
 from textpipe.inference import frame_files as _frame_files
 from textpipe.inference import frames as _frames
+from textpipe.inference.cells import CellReader as _CellReader
 from textpipe.inference.loaded_model import DEFAULT, LoadedModel
 from textpipe.pipeline import runner as _pipeline
 from textpipe.pipeline.runner import ARTIFACTS, SAVED_MODELS, Pipeline, Step
@@ -145,8 +146,9 @@ def score(
     from textpipe.inference.scoring import Scorer
 
     scorer = Scorer.load(model, tuple(overrides), artifacts=Path(artifacts), on_event=on_event)
-    pairs, index = _frames.to_rows(rows, scorer.fields, columns=columns)
-    scores = scorer.score(cast("list[Mapping[str, Any]]", pairs))
+    reader = _CellReader.of(scorer.kinds)
+    pairs, index = _frames.to_rows(rows, scorer.fields, columns=columns, lists=reader.lists)
+    scores = scorer.score(cast("list[Mapping[str, Any]]", reader.read(pairs)))
     return _frames.to_frame(scores, index) if frame else scores
 
 

@@ -42,7 +42,7 @@ class CommandGroup(click.Group):
             click.echo(f"error: {error}", err=True)
             ctx.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("\ninterrupted: no incomplete result was kept; run the same command again to continue", err=True)
+            click.echo("\ninterrupted: what was finished is kept; run the same command again to continue", err=True)
             ctx.exit(130)
         except BrokenPipeError:
             environment.discard_output()

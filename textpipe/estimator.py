@@ -44,7 +44,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
     model: [model]; None: with one label per row, logistic_regression with the best of several l2, or, with fewer than 30 rows for
     validation, with l2 = 0.1; with several labels, feed_forward.
-    features: [vectorize] features, of all text columns; None: TF-IDF of words and characters.
+    features: [vectorize] features, of all text columns; None: TF-IDF of words, characters and, in short texts, pairs of words.
     fields: {column: feature} for single columns. normalize: [normalize] steps; unicode, casefold, whitespace.
     tokenize: [tokenize]; no vocabulary. train: [train]; None: for logistic_regression of one label per row, optimizer lbfgs, or
     liblinear where the loss is a hinge; for the feed_forward of several labels early stopping; else the defaults of [train].
@@ -115,7 +115,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         vectorize: dict[str, Any] = {"fields": dict(self.fields)} if self.fields else {}
         names = {"text"} if isinstance(task, str) else set(task["fields"].values())
         if "text" in names:
-            vectorize["features"] = self.features or classifier_defaults.features(rows.num_characters)
+            vectorize["features"] = self.features or classifier_defaults.features(rows.num_characters, rows.count)
         elif self.features is not None:
             raise InputError("Classifier features: the rows have no texts to make features of; leave features out")
         return {
@@ -227,7 +227,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
 def default_table(parameter: str) -> Any:
     """The table that None stands for when one of its keys is set."""
-    return {"features": classifier_defaults.features(0), "tokenize": {"codec": "none"}, "model": KIND, "train": {}}[
+    return {"features": classifier_defaults.features(0, 0), "tokenize": {"codec": "none"}, "model": KIND, "train": {}}[
         parameter
     ]
 

@@ -1,4 +1,4 @@
-"""Worker: textpipe's own training loop.   python train_textpipe.py FOLDER transformer|gru
+"""Worker: textpipe's own training loop.   python train_textpipe.py FOLDER transformer|gru float32|mixed_bfloat16
 
 Counts the floating-point operations of the matrix products that the transformer's steps need (see `operations`).
 """
@@ -18,7 +18,7 @@ from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.data.columns import Ids
 from textpipe.runtime import threads
-from textpipe.training import loop
+from textpipe.training import loop, precision
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
 from textpipe.training.steps import Steps
@@ -40,17 +40,18 @@ def operations(model, source, target, tokens):
 
 
 threads.limit_intra_op()  # like a pipeline run
-folder, kind = Path(sys.argv[1]), sys.argv[2]
+folder, kind, chosen = Path(sys.argv[1]), *sys.argv[2:]
 setup = json.loads((folder / "setup.json").read_text())
 config, arrays = setup["models"][kind], np.load(folder / "train.npz")
 columns = {side: Ids([(arrays[f"{side}_values"], arrays[f"{side}_offsets"])]) for side in ("source", "target")}
 data = Rows({"source": columns["source"]}, columns["target"])
 ids = {"kind": "ids", "vocab_size": setup["vocabulary"], "max_length": 100}
 section = Plugin.check("models", config)
-model = plugins.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=1)
+with precision.policy(chosen):
+    model = plugins.find("models", section.kind).build(section, Sizes({"source": ids}, "target", ids), seed=1)
 settings = Settings(
     epochs=10_000, batch_tokens=setup["batch_tokens"], optimizer={"kind": "adam", "learning_rate": 1e-3},
-    clip_norm=1.0, label_smoothing=0.1, checkpoint_minutes=None,
+    clip_norm=1.0, label_smoothing=0.1, checkpoint_minutes=None, precision=chosen,
 )  # fmt: skip
 metronome = Metronome(parameters=int(sum(np.prod(weight.shape) for weight in model.trainable_weights)))
 step = Steps.train

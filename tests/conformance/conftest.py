@@ -61,6 +61,8 @@ SMALL = {
     "query_reduction": [
         {"size": 5},
         {"size": 4, "layers": 3, "gates": "scalar", "reset": False, "bidirectional": False},
+        {"size": 4, "layers": 3, "reset": "directions", "tie_layers": True, "init_stddev": 1.0},
+        {"size": 4, "gates": "scalar", "reset": "directions"},
     ],
     "recurrent": [
         RECURRENT,

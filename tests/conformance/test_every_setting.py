@@ -122,6 +122,7 @@ SHOWN = {
         "columns": "test_ingest.py::test_line_files_are_given_as_a_table_or_a_list",
         "filter": "test_ingest.py::test_filter_and_max_rows_select_rows",
         "split": "test_ingest.py::test_one_file_is_split_by_source_without_losing_rows",
+        "identify_by": "test_ingest.py::test_rows_are_compared_by_the_fields_of_identify_by",
         "drop_duplicates": "test_ingest.py::test_duplicates_and_leaks_are_dropped_if_configured",
         "on_leak": "test_ingest.py::test_duplicates_and_leaks_are_dropped_if_configured",
         "on_invalid": "test_tables.py::test_bytes_that_are_not_utf8_are_replaced_dropped_or_rejected",
@@ -132,7 +133,20 @@ SHOWN = {
         "rare_label": "test_ingest.py::test_labels_rarer_than_min_count_are_dropped_or_merged_and_listed",
         "encoding": "test_ingest.py::test_encodings_are_declared_for_all_files_or_guessed_and_reported",
         "on_too_long": "test_ingest.py::test_text_lengths_are_limited_and_a_column_of_texts_is_not_a_label",
+        "synthetic": "test_synthetic_rows.py::test_rows_are_added_to_train_alone_after_the_real_ones",
         "require": "test_data_report.py::test_rows_that_miss_a_limit_stop_the_pipeline_after_ingest",
+    },
+    "stages._ingest_synthetic": {
+        "files": "test_synthetic_rows.py::test_rows_are_added_to_train_alone_after_the_real_ones",
+        "format": "test_synthetic_rows.py::test_columns_and_format_are_those_of_the_synthetic_files_and_kept_columns_are_empty",
+        "columns": "test_synthetic_rows.py::test_columns_and_format_are_those_of_the_synthetic_files_and_kept_columns_are_empty",
+        "ratio": "test_synthetic_rows.py::test_the_ratio_counts_real_rows_and_chooses_by_a_hash_of_the_row",
+        "repeat": "test_synthetic_rows.py::test_real_rows_are_repeated_or_left_out",
+        "tag": "test_synthetic_rows.py::test_the_tag_is_one_token_before_each_synthetic_source_and_nowhere_else",
+    },
+    "augmentation.noise": {
+        **dict.fromkeys(("delete", "fill", "shuffle"), "test_augment.py::test_noise_deletes_fills_and_moves_as_often_as_it_says"),
+        "filler": "test_augment.py::test_noise_depends_on_the_seed_and_the_text_alone",
     },
     "data.formats.lines": {"member": "test_tables.py::test_line_files_are_read_from_zip_archives"},
     "data.delimited": {
@@ -214,6 +228,7 @@ SHOWN = {
         "checkpoint_minutes": "test_averaging.py::test_a_run_killed_between_a_validation_and_its_checkpoint_finds_its_weights",
         "keep": "test_training_loop.py::test_early_stopping_waits_and_keeps_the_requested_weights",
         "strategy": "test_training_loop.py::test_two_replicas_train_like_one",
+        "workers": "test_train_group.py::test_two_processes_end_with_the_weights_of_one_also_when_one_is_killed",
     },
     "training.settings.EarlyStopping": dict.fromkeys(
         ("metric", "patience", "min_delta"), "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better"
@@ -286,6 +301,13 @@ SHOWN = {
     "pruners.median": dict.fromkeys(
         ("startup_trials", "warmup"), "test_searches.py::test_the_median_rule_ends_trials_that_are_worse_than_half_of_the_others"
     ),
+    "engines.processes": {"workers": "test_engines.py::test_the_setting_workers_is_the_number_of_processes"},
+    "engines.ray": {
+        "address": "test_engine_ray.py::test_no_cluster_at_the_address_is_a_message",
+        "workers": "test_engine_ray.py::test_the_shards_of_a_lost_node_run_on_the_others",
+        "cpus": "test_engine_ray.py::test_workers_occupy_cpus_and_gpus_of_the_cluster",
+        "gpus": "test_engine_ray.py::test_workers_occupy_cpus_and_gpus_of_the_cluster",
+    },
     "pruners.halving": dict.fromkeys(("first", "factor"), "test_searches.py::test_halving_lets_a_share_pass_each_rung"),
 }  # fmt: skip
 
@@ -305,11 +327,13 @@ def configs():
         "export_formats",
         "searches",
         "pruners",
+        "engines",
     ):
         for path in sorted((plugins.PACKAGE_FOLDER / package).rglob("*.py")):
             parts = path.relative_to(plugins.PACKAGE_FOLDER).with_suffix("").parts
             if parts[-1] != "__init__":
                 importlib.import_module(".".join(("textpipe", *parts)))
+    importlib.import_module("textpipe.augmentation.noise")
     importlib.import_module("textpipe.servable.ensemble")
     importlib.import_module("textpipe.pipeline.tune_settings")
     found, waiting = {}, [Section]

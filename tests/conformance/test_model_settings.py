@@ -79,7 +79,7 @@ COUNTS = {
     "pooled": {"pooling": ("mean", -1), "encoder": ("convolution", +1)},
     "memory_network": {"hops": (4, +1)},
     "ntm": {"embedding": ("binary", -1)},
-    "query_reduction": {"layers": (3, +1), "reset": (False, -1)},
+    "query_reduction": {"layers": (3, +1), "reset": (False, -1), "tie_layers": (True, -1)},
 }  # fmt: skip
 
 # Settings that change neither sizes nor number of weights: they change the update.
@@ -97,8 +97,11 @@ UPDATES = {
     "pooled": {"activation": "tanh"},
     "logistic_regression": {"l1": 0.5, "l2": 0.5, "loss": "squared_hinge"},
     "memory_network": {"linear_start": 1, "empty_memories": 1.0},
-    "ntm": {"reads_answer": False},
-    "query_reduction": {"gates": "scalar", "bidirectional": False, "gate_bias": 0.0, "l2": 0.5},
+    "ntm": {"reads_answer": False, "heads": "sequential"},
+    "query_reduction": {
+        "gates": "scalar", "bidirectional": False, "gate_bias": 0.0, "init_stddev": 1.0,
+        "sentence_scale": 0.5, "l2": 0.5,
+    },
 }  # fmt: skip
 
 # Counted site by site in test_dropout_sites.py.
@@ -110,8 +113,12 @@ DROPOUT = {
     "pooled": {"dropout"},
 }
 
-# Settings of fields that these models are not built with here: tests/test_trigger.py, tests/test_several_fields.py.
-OF_NGRAMS = {"feed_forward": {"ngram_embedding"}, "pooled": {"ngram_embedding", "encoders", "share_encoder"}}
+# Of fields that these models are not built with here, and of a path of l2: tests/test_trigger.py, test_several_fields.py, test_classifiers.py.
+ELSEWHERE = {
+    "feed_forward": {"ngram_embedding"},
+    "pooled": {"ngram_embedding", "encoders", "share_encoder"},
+    "logistic_regression": {"l2_extensions"},
+}
 
 
 def cases(table):
@@ -170,7 +177,7 @@ def test_every_setting_of_every_model_is_tested():
         ):  # tests/test_suggest.py, tests/test_pretrain.py
             continue
         fields = set(plugins.find("models", kind).Config.model_fields) - {"kind"}
-        tested = {*DROPOUT.get(kind, ()), *OF_NGRAMS.get(kind, ())}.union(
+        tested = {*DROPOUT.get(kind, ()), *ELSEWHERE.get(kind, ())}.union(
             *(table.get(kind, ()) for table in (SIZES, COUNTS, UPDATES))
         )
         assert fields == tested, f"{kind}: add {fields ^ tested} to a table of this file"

@@ -37,12 +37,12 @@ def test_logits_have_one_row_per_input(case):
 def test_padding_does_not_change_the_answer(reader):
     model, (source, rest) = reader.random(), split_inputs(reader)
     expected = model({"source": source}, *rest, training=False)
-    np.testing.assert_allclose(model({"source": padded(source)}, *rest, training=False), expected, atol=1e-5)
+    np.testing.assert_allclose(model({"source": padded(source)}, *rest, training=False), expected, rtol=1e-6, atol=1e-5)
     # Each row alone, without any padding.
     for row in range(len(source)):
         alone = source[row : row + 1, : np.count_nonzero(source[row])]
         actual = model({"source": alone}, *(part[row : row + 1] for part in rest), training=False)
-        np.testing.assert_allclose(actual, expected[row : row + 1], atol=1e-5)
+        np.testing.assert_allclose(actual, expected[row : row + 1], rtol=1e-6, atol=1e-5)
 
 
 def test_a_token_changes_the_answer(reader):
@@ -78,7 +78,7 @@ def test_teacher_forced_logits_equal_stepped_logits(generator):
         assert attention.shape == positions.shape
         np.testing.assert_array_equal(attention.numpy()[~real], 0)
         total = attention.numpy().sum(axis=1)
-        assert np.allclose(total, 1, atol=1e-5) or np.all(total == 0)  # zeros: a model without attention
+        assert np.allclose(total, 1, rtol=1e-6, atol=1e-5) or np.all(total == 0)  # zeros: a model without attention
 
 
 def test_hidden_and_project_are_the_halves_of_a_call(generator):

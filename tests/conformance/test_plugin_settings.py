@@ -36,6 +36,7 @@ SCHEDULES = {
 }
 STEPS = {
     "html": {"tags": "keep"},
+    "mail_headers": {"keep": ["Subject"]},
     "mail_zones": {"cut": ["attachments"]},
     "mask_addresses": {"token": "WHO"},
     "mask_amounts": {"token": "PRICE"},
@@ -45,6 +46,7 @@ STEPS = {
     "mask_phones": {"token": "CALL"},
     "mask_times": {"token": "CLOCK"},
     "mask_urls": {"token": "LINK"},
+    "reserve": {"token": "ask"},
     "unicode": {"form": "NFD"},
     "whitespace": {"breaks": "keep"},
 }
@@ -151,6 +153,7 @@ TEXTS = (
         "Hi Ann,\n\n<p>Caf\u00e9 <b>au lait</b></p>\r\n\r\nCall +49 30 1234567 or write to anna@example.org,\n"
         "see https://example.org/a for 250 more, and ask Ms Lee on Monday at 3 pm for $5\n"
     ),
+    "From: Ann\nSubject: slides",
 )
 
 

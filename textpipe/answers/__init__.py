@@ -5,7 +5,9 @@ VIEW: str                                           # how the page and the repor
 WORD_NOTES: tuple[str, ...]                         # evaluate's notes on its metrics of words in answers
 def check(task, *, decode, bounds, join_sources) -> None    # ValueError for settings that do not apply
 def check_ensemble(model) -> None                   # ConfigError where models of this kind cannot be ensembled
-def join(models, mean) -> model                     # the ensemble of several models
+def join(models, mean) -> model                     # the ensemble of several models over the same features
+def embed(own, folders, mean, *, task, target, trained) -> (model, members)    # optional, in place of join: of exported models, which read raw rows
+def check_members(folders, task, settings) -> None  # optional: ConfigError for exported models that cannot be members, before anything runs
 DECODES: bool                                       # optional: False where [decode] has no effect and is refused
 READS: tuple[str, ...]                              # optional: stages, besides the usual ones, whose results the outputs need
 class Config(Section)                               # optional: [answer] of a pipeline file; check(task) raises ValueError

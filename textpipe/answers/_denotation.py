@@ -13,7 +13,7 @@ from textpipe.answers._denotation_settings import Config
 from textpipe.features import _cells
 from textpipe.features._question import WIDTH
 from textpipe.layers.table_operations import OF_A_COLUMN, OPERATIONS
-from textpipe.metrics import denotation
+from textpipe.metrics import denotation, out_of_scope
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.signatures import Signature
 from textpipe.servable import tracing
@@ -240,7 +240,9 @@ def describe(operations: tf.Tensor, columns: tf.Tensor, rows: tf.Tensor) -> tf.T
 def best_threshold(scores: np.ndarray, correct: np.ndarray, wrong_cost: float) -> dict[str, Any]:
     """The threshold of the largest sum of right answers less wrong_cost times the wrong ones; the lowest of several.
 
-    scores [.2, .9], correct [no, yes], cost 1 -> {"threshold": .9, "rows": 2, "answered": 1, "right": 1}
+    It is halfway between two scores, so that rounding moves no row across.
+
+    scores [.2, .9], correct [no, yes], cost 1 -> {"threshold": .55, "rows": 2, "answered": 1, "right": 1}
     """
     order = np.argsort(-scores, kind="stable")
     ranked, right = scores[order], correct[order]
@@ -248,6 +250,10 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, wrong_cost: float) -
     # Only between different scores.
     possible = np.concatenate([[True], np.append(ranked[1:] != ranked[:-1], True)]) if len(ranked) else np.array([True])
     best = max((gain, at) for at, gain in enumerate(gains) if possible[at])[1]
-    above_all = float(ranked[0]) + 1e-6 if len(ranked) else 0.0
-    threshold = float(ranked[best - 1]) if best else above_all
+    if not len(ranked):
+        threshold = 0.0
+    elif best:
+        threshold = max(0.0, out_of_scope.below(ranked[::-1], ranked[best - 1]))
+    else:
+        threshold = out_of_scope.above(ranked[::-1])
     return {"threshold": threshold, "rows": len(scores), "answered": int(best), "right": int(right[:best].sum())}

@@ -25,6 +25,7 @@ ABSENT = -1e9  # the score behind a message's last candidate
 SAMPLED = 64  # vectors of each cell that k-means sees
 ASSIGNED = 8192  # vectors assigned to cells together
 MIN_PROBES = 8
+TIE = 1e-5  # of a message's largest cell score: the difference that two kernels may have
 SEED = 1
 INTERVAL = 30.0  # seconds between two lines of progress
 
@@ -71,6 +72,21 @@ class CellIndex(tf.Module):
         """All responses of the visited cells: [B, V] -> scores [B, K], without the bias, and numbers [B, K]."""
         return self._traced(self.probes)(messages)
 
+    def cell_scores(self, messages: tf.Tensor) -> tf.Tensor:
+        """What decides which cells are visited: [B, V] -> [B, C]."""
+        return tf.matmul(messages, self.centers, transpose_b=True) + self.bias
+
+    def ambiguous(self, messages: tf.Tensor) -> np.ndarray:
+        """Whether the scores of the last visited cell and the next one differ by no more than rounding: [B, V] -> [B] bool.
+
+        Of equal scores, as for a message without features, the first cell is always taken.
+        """
+        ranked = -np.sort(-self.cell_scores(messages).numpy(), axis=1)
+        if ranked.shape[1] <= self.probes:
+            return np.zeros(len(ranked), bool)
+        gap = ranked[:, self.probes - 1] - ranked[:, self.probes]
+        return (gap > 0) & (gap <= TIE * np.maximum(np.abs(ranked).max(axis=1), 1.0))
+
     def traced_search(self, probes: int) -> Any:
         """`search` as a traced function that all signatures share, and evaluation, which calls it op by op."""
         spec = tf.TensorSpec([None, self.vectors.shape[1]], tf.float32)
@@ -79,7 +95,7 @@ class CellIndex(tf.Module):
     def visit_cells(self, messages: tf.Tensor, *, probes: int) -> Candidates:
         """`search` of so many cells."""
         vectors = tf.convert_to_tensor(self.vectors)
-        near = tf.matmul(messages, self.centers, transpose_b=True) + self.bias  # [B, C]
+        near = self.cell_scores(messages)
         cells = tf.reshape(tf.math.top_k(near, probes, sorted=False).indices, [-1])  # [B * P]
         first, sizes = tf.gather(self.first, cells), tf.gather(self.sizes, cells)
         ends = first + -(-sizes // BLOCK) * BLOCK  # what is beyond a cell is computed and dropped

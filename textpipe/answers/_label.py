@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from textpipe.nets.classifier_ensemble import MEMBERS
 from textpipe.savedmodel import signatures
 from textpipe.savedmodel.signatures import Input, Signature
 from textpipe.servable import tracing
@@ -27,7 +28,8 @@ class Output(tf.Module):
         super().__init__(name="output")
         self._graph = lambda: graph  # in a lambda: an attribute would be saved with this module
         self.classes = graph.features[graph.target]
-        self.temperature = calibration.temperature_of(graph.trained)
+        # The models of an ensemble have a temperature each, which the ensemble applies.
+        self.temperature = 1.0 if graph.members else calibration.temperature_of(graph.trained)
 
     @property
     def graph(self) -> Graph:
@@ -39,13 +41,18 @@ class Output(tf.Module):
         """The classes, in training order."""
         return list(self.classes.classes)
 
+    def model_inputs(self, raw: Raw, features: Any = None) -> dict[str, Any]:
+        """The model's inputs: the features of raw rows, computed unless given, and in an ensemble the probabilities of the members."""
+        inputs = dict(self.graph.inputs(raw) if features is None else features)
+        return {**inputs, MEMBERS: self.graph.members.probabilities(raw)} if self.graph.members else inputs
+
     def answer(self, raw: Raw) -> Tensors:
         """The most probable label of each row, and the probabilities of all classes, in training order.
 
         {"text": ["I agree."]}
         -> {"answer": ["no"], "score": [0.9], "labels": [["no", "yes"]], "probabilities": [[0.9, 0.1]]}
         """
-        probabilities = self.probabilities(self.graph.inputs(raw))  # [B, C]
+        probabilities = self.probabilities(self.model_inputs(raw))  # [B, C]
         best = tf.argmax(probabilities, axis=1, output_type=tf.int32)  # [B]
         names = self.classes.name(tf.range(tf.shape(probabilities)[1]))  # [C]
         return {
@@ -82,7 +89,7 @@ class Output(tf.Module):
 
         A label that is not a class has probability 0 and log_prob -1e9.
         """
-        log_probs = self.log_probabilities(self.graph.inputs(raw))
+        log_probs = self.log_probabilities(self.model_inputs(raw))
         label = self.classes.ids(raw[self.graph.target])
         label_log_probs = tf.gather(log_probs, tf.maximum(label, 0), batch_dims=1)
         log_prob = tf.where(label >= 0, label_log_probs, ABSENT)
@@ -142,7 +149,9 @@ class Output(tf.Module):
         raw: the rows as callers send them; inputs: their features, as model inputs.
         """
         labels = self.classes.classes
-        for row, probabilities in zip(rows, self.probabilities(inputs).numpy().tolist(), strict=True):
+        for row, probabilities in zip(
+            rows, self.probabilities(self.model_inputs(raw, inputs)).numpy().tolist(), strict=True
+        ):
             ranked = sorted(range(len(labels)), key=lambda at: -probabilities[at])
             row["probabilities"] = probabilities
             row |= {"texts": [labels[at] for at in ranked], "scores": [probabilities[at] for at in ranked]}

@@ -49,6 +49,11 @@ class Matching(tf.Module):
             return self.index.search(messages)
         return Candidates(tf.matmul(messages, self.vectors, transpose_b=True))
 
+    def ambiguous(self, inputs: Mapping[str, Any]) -> np.ndarray:
+        """Whether rounding decides which responses are candidates: {field: feature} -> [B] bool."""
+        messages = self.messages(inputs)
+        return np.zeros(len(messages), bool) if self.index is None else self.index.ambiguous(messages)
+
     def reply_scores(self, inputs: Mapping[str, Any], raw: Raw) -> tf.Tensor:
         """The scores of given replies, raw[target] [B]: -> [B]."""
         return tf.reduce_sum(self.messages(inputs) * self.replies(raw), axis=1)

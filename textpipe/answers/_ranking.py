@@ -26,6 +26,7 @@ from textpipe.servable.tracing import Graph, Raw, Tensors
 
 REPLIES, MAX_REPLIES = 3, 100
 CANDIDATES = 10  # of the signature `nbest`
+TIE = 3e-5  # relative difference of two probabilities that rounding of their logits may explain
 OPTIONS = "options"
 OUTPUTS = {"replies": tf.string, "scores": tf.float32, "intents": tf.string}
 
@@ -240,18 +241,27 @@ class Output(tf.Module):
     def add_golden_answers(self, raw: Raw, inputs: Mapping[str, Any], rows: Sequence[dict[str, Any]]) -> None:
         """Add to each row: texts and scores, best first; log_prob of the best; the trigger's probability and threshold, if there is one.
 
-        raw: the rows as callers send them; inputs: their features as the model takes them.
+        tied: further texts whose score is that of the last one up to rounding, which decides what of them an exported model lists.
+        ambiguous: rounding decides which cells of the index are visited. raw: the rows as callers send them; inputs: their features as
+        the model takes them.
         """
         candidates = self.candidates(raw, inputs)
         logits = candidates.scores.numpy().astype(np.float64)
         probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
-        places = np.argsort(-probabilities, axis=1, kind="stable")[:, : min(CANDIDATES, len(self.responses()))]
-        for row, shares, order, numbers in zip(
-            rows, probabilities, places, candidates.at(tf.constant(places)).numpy(), strict=True
-        ):
-            texts = [self.responses()[number].text if number >= 0 else "" for number in numbers]
-            row |= {"texts": texts, "scores": shares[order].tolist()}
-            row["log_prob"] = math.log(max(float(shares[order[0]]), 1e-300))
+        best_first = np.argsort(-probabilities, axis=1, kind="stable")
+        all_numbers = candidates.at(tf.constant(best_first)).numpy()
+        count = min(CANDIDATES, len(self.responses()))
+        for row, shares, order, numbers in zip(rows, probabilities, best_first, all_numbers, strict=True):
+            ranked = shares[order]
+            num_tied = int(np.count_nonzero(ranked[count:] >= ranked[count - 1] * (1 - TIE)))
+            texts = [self.responses()[number].text if number >= 0 else "" for number in numbers[: count + num_tied]]
+            row |= {"texts": texts[:count], "scores": ranked[:count].tolist()}
+            row["log_prob"] = math.log(max(float(ranked[0]), 1e-300))
+            if tied := list(filter(None, texts[count:])):
+                row["tied"] = tied
+        if isinstance(self.ranker, Matching):
+            for row, ambiguous in zip(rows, self.ranker.ambiguous(inputs), strict=True):
+                row["ambiguous"] = bool(ambiguous)
         if isinstance(self.ranker, Likelihood):
             candidates = tf.constant([[encode(text) for text in row["texts"]] for row in rows])
             for row, log_probs in zip(rows, self.ranker.rerank(inputs, candidates)["log_probs"].numpy(), strict=True):

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from textpipe.answers import _label
 from textpipe.answers._label_settings import COVERAGE, Config
+from textpipe.answers._member_settings import check_answer
 from textpipe.errors import ConfigError
 from textpipe.metrics import out_of_scope
 from textpipe.servable.tracing import ABSENT, Graph, Raw, Tensors
@@ -26,6 +27,8 @@ class Output(_label.Output):
     def __init__(self, graph: Graph, settings: Config, ingest: Path | None):
         super().__init__(graph)
         self._settings, self._ingest = lambda: settings, lambda: ingest
+        if graph.members:
+            check_answer(settings)
         if settings.out_of_scope in self.classes.classes:
             raise ConfigError(
                 f"[answer] out_of_scope: {settings.out_of_scope!r} is a class that was trained; to keep its rows out of training, set "
@@ -68,7 +71,7 @@ class Output(_label.Output):
             for start in range(0, batch.num_rows, BATCH_ROWS):
                 rows = batch.slice(start, BATCH_ROWS)
                 raw = {name: graph.raw_tensor(name, rows.column(name).to_pylist()) for name in graph.sources}
-                scores.append(self.scope(graph.inputs(raw)).numpy())
+                scores.append(self.scope(self.model_inputs(raw)).numpy())
         return np.concatenate(scores), labels
 
     def scope(self, inputs: Any) -> tf.Tensor:
@@ -88,7 +91,7 @@ class Output(_label.Output):
         -> {"answer": ["no", "oos"], "score": [0.9, 0.6], "scope": [0.9, 0.6], "labels": ..., "probabilities": ...}
         """
         outputs = super().answer(raw)
-        scope = outputs["score"] if self._settings().score == "probability" else self.scope(self.graph.inputs(raw))
+        scope = outputs["score"] if self._settings().score == "probability" else self.scope(self.model_inputs(raw))
         inside = scope >= tf.constant(self.chosen["threshold"], tf.float32)
         return {**outputs, "answer": tf.where(inside, outputs["answer"], self.out_of_scope), "scope": scope}
 
@@ -96,7 +99,7 @@ class Output(_label.Output):
         """As _label.Output, with the label out of scope first where the score is below the threshold."""
         super().add_golden_answers(raw, inputs, rows)
         threshold = np.float32(self.chosen["threshold"])
-        for row, scope in zip(rows, self.scope(inputs).numpy(), strict=True):
+        for row, scope in zip(rows, self.scope(self.model_inputs(raw, inputs)).numpy(), strict=True):
             if scope < threshold:
                 row |= {"texts": [self.out_of_scope, *row["texts"][1:]], "log_prob": ABSENT}
 

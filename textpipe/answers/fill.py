@@ -29,7 +29,9 @@ def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = No
 
 def check_ensemble(model: str) -> None:
     """Raise ConfigError: pre-trained models are not ensembled."""
-    raise ConfigError(f"ensemble: {model} fills masks; only models that generate text can be ensembled")
+    raise ConfigError(
+        f"ensemble: {model} fills masks; only models that generate text or answer with a label can be ensembled"
+    )
 
 
 def output(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from textpipe.answers._label_settings import Config
@@ -28,13 +29,40 @@ def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = No
 
 
 def check_ensemble(model: str) -> None:
-    """Raise ConfigError: classifiers cannot be ensembled."""
-    raise ConfigError(f"ensemble: {model} answers with a label; only models that generate text can be ensembled")
+    """Classifiers can be ensembled."""
+
+
+def check_members(folders: Sequence[Path], task: ModuleType, settings: Config | None = None) -> None:
+    """Raise ConfigError for a member of an ensemble that is no exported classifier over the fields of the task.
+
+    settings: [answer], which is checked, too.
+    """
+    from textpipe.answers._member_settings import check_answer, check_member
+
+    if settings is not None:
+        check_answer(settings)
+    for folder in folders:
+        check_member(folder, task)
 
 
 def join(models: Sequence[Any], mean: str) -> Any:
-    """Never called: check_ensemble raises."""
-    raise AssertionError("check_ensemble raises")
+    """Never called: classifiers have `embed`, and check_ensemble of the kinds of answers that import this raises."""
+    raise AssertionError("embed joins classifiers")
+
+
+def embed(
+    own: Any, folders: Sequence[Path], mean: str, *, task: ModuleType, target: Mapping[str, Any], trained: Mapping[str, Any]
+) -> tuple[Any, Any]:  # fmt: skip
+    """The ensemble of a pipeline's own model and exported ones, and these.
+
+    target: the size table of the labels; trained: train.json of the own model, whose temperature applies to it alone.
+    """
+    from textpipe.answers._members import Members
+    from textpipe.nets.classifier_ensemble import ClassifierEnsemble
+    from textpipe.training import calibration
+
+    model = ClassifierEnsemble(own, temperature=calibration.temperature_of(trained), mean=mean)
+    return model, Members(folders, task, target["classes"])
 
 
 def output(

@@ -8,7 +8,6 @@ from textpipe.answers.label import (
     SCORES,
     WORD_NOTES,
     answer_metrics,
-    check_ensemble,
     choices,
     from_features,
     join,
@@ -20,6 +19,7 @@ from textpipe.answers.label import (
 )
 from textpipe.answers.label import check as check_label
 from textpipe.config.sections import Section
+from textpipe.errors import ConfigError
 from textpipe.kinds.labels import parse
 
 if TYPE_CHECKING:
@@ -34,6 +34,14 @@ DEFAULT_THRESHOLD = 0.5  # when validation chose none
 def check(task: str, *, decode: Section, bounds: Mapping[str, float] | None = None, join_sources: bool = False) -> None:
     """Raise ValueError for settings of generators: bounds of options, and several references."""
     check_label(task, decode=decode, bounds=bounds, join_sources=join_sources)
+
+
+def check_ensemble(model: str) -> None:
+    """Raise ConfigError: the threshold of a multi-label classifier is that of one model."""
+    raise ConfigError(
+        f"ensemble: {model} answers with several labels, by a threshold that was chosen for it alone; only models that generate text or "
+        "answer with one label can be ensembled"
+    )
 
 
 def output(

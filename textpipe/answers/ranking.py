@@ -35,7 +35,9 @@ WORD_NOTES: tuple[str, ...] = ()
 
 def check_ensemble(model: str) -> None:
     """Raise ConfigError: rankers are not joined."""
-    raise ConfigError(f"ensemble: {model} ranks replies; only models that write text can be joined")
+    raise ConfigError(
+        f"ensemble: {model} ranks replies; only models that generate text or answer with a label can be ensembled"
+    )
 
 
 def output(

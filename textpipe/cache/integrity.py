@@ -44,9 +44,15 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], bool]:
     Raises FileNotFoundError when there is none, and ValueError with a description when it is damaged.
     """
     try:
-        manifest, has_sum = checksummed_json.loads((folder / MANIFEST).read_bytes(), older=LEGACY_KEYS)
+        raw = (folder / MANIFEST).read_bytes()
     except (IsADirectoryError, NotADirectoryError):
         raise ValueError("is not a file") from None
+    return parse_manifest(raw)
+
+
+def parse_manifest(raw: bytes) -> tuple[dict[str, Any], bool]:
+    """The manifest in a file's bytes, as read_manifest gives it; raises ValueError when it is damaged."""
+    manifest, has_sum = checksummed_json.loads(raw, older=LEGACY_KEYS)
     if not isinstance(manifest.get("ingredients"), dict) or not is_file_table(manifest.get("files")):
         raise ValueError("is corrupt")
     if manifest.get("digest") != artifact_digest(manifest["files"]):
@@ -55,9 +61,13 @@ def read_manifest(folder: Path) -> tuple[dict[str, Any], bool]:
 
 
 def is_file_table(files: Any) -> bool:
-    """Whether a manifest's "files" is {name: {"sha256": text, "bytes": number, ...}}."""
+    """Whether a manifest's "files" is {name: {"sha256": text, "bytes": number, "mtime_ns": time if known}}."""
     return isinstance(files, dict) and all(
-        isinstance(entry, dict) and isinstance(entry.get("sha256"), str) and isinstance(entry.get("bytes"), int)
+        isinstance(entry, dict)
+        and isinstance(entry.get("sha256"), str)
+        and isinstance(entry.get("bytes"), int)
+        and isinstance(entry.get("mtime_ns", 0), int)
+        and abs(entry.get("mtime_ns", 0)) < 2**63  # what a file system can store
         for entry in files.values()
     )
 

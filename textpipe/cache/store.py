@@ -49,7 +49,7 @@ class Artifact:
 
 
 class Store:
-    """Finished results below one root directory."""
+    """Finished results below one root directory; open_store gives one with a mirror on shared storage, if one is set."""
 
     def __init__(self, root: Path):
         self.root = root
@@ -80,6 +80,10 @@ class Store:
             self.set_aside(path, problem)
             return None
         return Artifact(stage, path, manifest["digest"], manifest["ingredients"])
+
+    def look(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
+        """As `find`, but without fetching anything: its path may not exist."""
+        return self.find(stage, key, contents=contents)
 
     def set_aside(self, path: Path, problem: str) -> None:
         """Move a damaged result out of the way with a warning; the run rebuilds it."""

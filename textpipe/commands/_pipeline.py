@@ -17,18 +17,32 @@ overrides_option = click.option(
 )
 
 
+engine_option = click.option(
+    "--engine", metavar="NAME",
+    help="Where shards run: inline, processes or ray, or a table such as '{ kind = \"ray\", workers = 8 }', instead of [engine].",
+)  # fmt: skip
+
+
+def engine_override(engine: str | None) -> tuple[str, ...]:
+    """--engine as an override, which reports and artifacts do not name."""
+    return () if engine is None else (f"engine={engine}",)
+
+
+artifacts_option = click.option(
+    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
+    help="Directory of cached stage results.",
+)  # fmt: skip
+
+
 def pipeline_options(command: Any) -> Any:
     """The PIPELINE argument, -s and --artifacts."""
     for decorate in reversed(
         [
             click.argument("pipeline", type=click.Path(path_type=Path)),
             overrides_option,
-            click.option(
-                "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
-                help="Directory of cached stage results.",
-            ),
+            artifacts_option,
         ]
-    ):  # fmt: skip
+    ):
         command = decorate(command)
     return command
 
@@ -110,20 +124,31 @@ def stage_command(stage: str, summary: str) -> click.Command:
     @click.command(stage, help=f"{summary}\n\nRuns the stages it depends on first and prints the path of the result.")
     @pipeline_options
     @published_option
+    @engine_option
     @click.option("--force", is_flag=True, help="Rebuild this stage even if nothing changed.")
     @output_options
     def command(
-        pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, force: bool, as_json: bool,
-        quiet: bool,
+        pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, engine: str | None, force: bool,
+        as_json: bool, quiet: bool,
     ) -> None:  # fmt: skip
-        run_to(stage, pipeline, overrides, artifacts, saved_models, force=force, as_json=as_json, quiet=quiet)
+        run_to(
+            stage,
+            pipeline,
+            overrides,
+            artifacts,
+            saved_models,
+            engine=engine,
+            force=force,
+            as_json=as_json,
+            quiet=quiet,
+        )
 
     return command
 
 
 def run_to(
-    stage: str, file: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, *, force: bool,
-    as_json: bool, quiet: bool,
+    stage: str, file: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, *, engine: str | None = None,
+    force: bool, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run a pipeline up to a stage; print the path of its result, or JSON."""
     from textpipe.errors import ThresholdError
@@ -132,7 +157,7 @@ def run_to(
     steps = StageLog(quiet=quiet)
     try:
         result = pipelines.run(
-            pipelines.Pipeline.load(file, overrides), until=stage, start=stage if force else None,
+            pipelines.Pipeline.load(file, (*overrides, *engine_override(engine))), until=stage, start=stage if force else None,
             artifacts=artifacts, saved_models=saved_models, on_event=steps,
         )  # fmt: skip
     except ThresholdError as error:

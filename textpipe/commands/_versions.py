@@ -13,12 +13,18 @@ CURE = "continue with one of them by --model-version N, or delete OUT.part to st
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """One version of a model. base: the path or URL without the version; version: None for an unversioned model."""
+    """One version of a model. base: the path or URL without the version; version: None for an unversioned model.
+
+    Pickled without the loaded model, which is loaded again where it is unpickled.
+    """
 
     base: str
     version: str | None
     token: str | None
     loaded: Any  # a savedmodel.loader.Model or a client.Client
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pin, (self.base, self.token, self.version, None)
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[
         raise ModelError(
             f"{loaded.path}: is {what} and has no attention; give a model that generates text or reads stories"
         )
-    (cell,) = cells.read_rows([parse_line(text, 1)], loaded)
+    (cell,) = cells.reader_of(loaded).read([parse_line(text, 1)])
     (row,) = loaded.predict([cell], signature=signature.name)
     if attention_map.has_no_attention(row["weights"]):
         raise ModelError(

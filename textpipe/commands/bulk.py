@@ -1,15 +1,17 @@
 """textpipe bulk"""
 
 import contextlib
+import functools
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import click
 
+from textpipe.commands._pipeline import engine_option
 from textpipe.commands._tables import columns_option, format_option, read_columns, read_format
 from textpipe.commands.predict import read_options, token_option
 
@@ -37,10 +39,12 @@ INTERVAL = 10.0  # seconds between progress lines when stderr is not a terminal
     "--model-version", metavar="N", help="Model version to use; also resumes an OUT.part that another version started."
 )
 @token_option
+@engine_option
 @click.option("--force", is_flag=True, help="Overwrite OUT.")
 def command(
     model: str, source: Path, output: Path, columns: str, form: str | None, keep: str, output_format: str | None,
-    signature: str, options: tuple[str, ...], model_version: str | None, token: str | None, force: bool,
+    signature: str, options: tuple[str, ...], model_version: str | None, token: str | None,
+    engine: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Answer every row of a file.
 
@@ -54,6 +58,7 @@ def command(
 
       textpipe bulk saved_models/multi30k_en_de captions.tsv answers.csv --columns source=en --keep id,inputs
     """
+    from textpipe import engines
     from textpipe.commands import _versions
     from textpipe.inference import bulk, cells, records
 
@@ -68,13 +73,14 @@ def command(
     pinned = _versions.pin(model, token, model_version, earlier_request)
 
     folder = source.parent if str(source) != "-" else Path()
-
-    def predict(batch: list[Any]) -> list[dict[str, Any]]:
-        return bulk.answer_chunk(
-            lambda rows: pinned.predict(cells.read_rows(rows, pinned.loaded, folder), **settings), batch
-        )
-
-    with open_source(source, form, streamed=not to_file) as (path, identity), Progress() as progress:
+    predict = functools.partial(answer, pinned, settings, folder)
+    lists = cells.reader_of(pinned.loaded).lists
+    with (
+        open_source(source, form, streamed=not to_file) as (path, identity),
+        contextlib.closing(engines.open(engines.parse(engine))) as workers,
+        Progress() as progress,
+    ):
+        map_chunks = functools.partial(map_over, workers)
         if path is None:
             (field,) = single_field(pinned.fields)
             rows: Iterator[tuple[dict[str, str], dict[str, str]]] = (
@@ -82,11 +88,12 @@ def command(
                 for row in bulk.read_lines(sys.stdin.buffer, field, "standard input")
             )
         else:
-            rows = bulk.read_rows_and_kept(path, pinned.fields, columns_by_field, read_format(form), kept)
+            rows = bulk.read_rows_and_kept(path, pinned.fields, columns_by_field, read_format(form), kept, lists)
         if not to_file:
             done = bulk.answer_stream(
-                predict, rows, sys.stdout.buffer, file_format=file_format, on_progress=progress.update
-            )
+                predict, enumerate(rows, 1), sys.stdout.buffer, file_format=file_format, map_chunks=map_chunks,
+                on_progress=progress.update,
+            )  # fmt: skip
         else:
             request = {
                 "model": pinned.base, "columns": columns_by_field, "format": form, **settings, **identity,
@@ -94,12 +101,34 @@ def command(
                 **({"keep": kept} if kept else {}), **({"output": file_format} if file_format != "jsonl" else {}),
             }  # fmt: skip
             done = bulk.answer_file(
-                predict, rows, output, request=request, force=force, file_format=file_format,
-                new_version=model_version is not None, on_progress=progress.update,
+                predict, enumerate(rows, 1), output, request=request, force=force, file_format=file_format,
+                new_version=model_version is not None, map_chunks=map_chunks, on_progress=progress.update,
             )  # fmt: skip
     click.echo(f"{done:,} rows answered", err=True)
     if to_file:
         click.echo(str(output))
+
+
+def answer(
+    pinned: Any, settings: Mapping[str, Any], folder: Path, batch: list[tuple[int, Any]]
+) -> list[dict[str, Any]]:
+    """The answers to a chunk of numbered rows, by this process's copy of the model. folder: what paths in cells are relative to."""
+    from textpipe.inference import bulk, cells
+
+    reader, (first, _) = cells.reader_of(pinned.loaded, folder), batch[0]
+    return bulk.answer_chunk(
+        lambda rows: pinned.predict(reader.read(rows, first=first), **settings), [row for _, row in batch]
+    )
+
+
+def map_over(engine: Any, predict: Callable[[list[Any]], Any], chunks: Iterator[list[Any]]) -> Iterator[Any]:
+    """`map` on the workers of an engine, each with a model of its own."""
+    return engine.map(functools.partial(unchanged, predict), chunks)
+
+
+def unchanged(function: Any) -> Any:
+    """A function as the `make` of an engine: building it is to unpickle it."""
+    return function
 
 
 @contextlib.contextmanager

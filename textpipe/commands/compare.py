@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from textpipe.commands._pipeline import artifacts_option
 from textpipe.errors import suggest
 
 
@@ -45,10 +46,7 @@ from textpipe.errors import suggest
     help="sacreBLEU tokenizer: 13a, intl, zh, ja-mecab, ko-mecab, char, none, flores200, ...; auto chooses by the script "
     "of the references.",
 )  # fmt: skip
-@click.option(
-    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
-    help="Directory of cached stage results.",
-)  # fmt: skip
+@artifacts_option
 def command(
     systems: tuple[str, ...], overrides: tuple[str, ...], rows: str | None, as_json: bool, html: Path | None, show: int,
     resamples: int, trials: int, seed: int, bleu_tokenizer: str, artifacts: Path,

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from textpipe.commands._pipeline import overrides_option
+from textpipe.commands._pipeline import artifacts_option, overrides_option
 from textpipe.commands._tables import format_option, read_format
 
 
@@ -76,10 +76,7 @@ def data_check(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print all measurements as one JSON object.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Also write an HTML page.")
 @overrides_option
-@click.option(
-    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
-    help="Directory of cached stage results.",
-)  # fmt: skip
+@artifacts_option
 def data_report(
     data: tuple[str, ...], texts: tuple[str, ...], label: str | None, form: str | None, against: str | None, as_json: bool,
     html: Path | None, overrides: tuple[str, ...], artifacts: Path,

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,10 @@ def command(
         print_classes(subject, label, top, artifacts, as_json=as_json, picture=picture)
         return
     from textpipe.explanation.explain import explain
+    from textpipe.inference import cells
 
-    explanation = explain(subject, read_row(text, subject.dtypes, plain=plain), label=label)
+    lists = cells.reader_of(subject).lists
+    explanation = explain(subject, read_row(text, subject.dtypes, plain=plain, lists=lists), label=label)
     if page:
         from textpipe.explanation import page as pages
 
@@ -80,14 +83,14 @@ def command(
         click.echo(terminal.plain(explanation, top))
 
 
-def read_row(text: str, dtypes: dict[str, str], *, plain: bool) -> Any:
-    """A text, or the cells of a JSON object by field; "-" reads all of standard input."""
+def read_row(text: str, dtypes: dict[str, str], *, plain: bool, lists: Container[str | int] = ()) -> Any:
+    """A text, or the cells of a JSON object by field, which may be lists for the fields in `lists`; "-" reads all of standard input."""
     if text == "-":
         text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
         text = text.removesuffix("\n") if text.count("\n") == 1 else text
     value = parse_line(text, 1) if not plain and (OBJECT.match(text) or len(dtypes) > 1) else text
     if isinstance(value, dict):
-        known = {name: text_value(value, name, 1) for name, dtype in dtypes.items() if dtype == "string"}
+        known = {name: text_value(value, name, 1, lists) for name, dtype in dtypes.items() if dtype == "string"}
         return {**value, **known}
     return value
 

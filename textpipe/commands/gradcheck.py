@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from textpipe.commands._pipeline import overrides_option, print_json, print_stage
+from textpipe.commands._pipeline import artifacts_option, overrides_option, print_json, print_stage
 
 
 @click.command()
@@ -27,13 +27,7 @@ from textpipe.commands._pipeline import overrides_option, print_json, print_stag
     "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the sampled entries, directions and noise."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.option(
-    "--artifacts",
-    type=click.Path(path_type=Path),
-    default=Path("data/artifacts"),
-    show_default=True,
-    help="Directory of cached stage results.",
-)
+@artifacts_option
 @click.pass_context
 def command(
     ctx: click.Context, model: str, overrides: tuple[str, ...], rows: int, entries: int, directions: int,

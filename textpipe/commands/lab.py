@@ -5,13 +5,11 @@ from typing import Any
 
 import click
 
+from textpipe.commands._pipeline import artifacts_option
+
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("data/lab/runs"), show_default=True,
     help="Directory of finished single runs, from which an interrupted experiment continues.",
-)  # fmt: skip
-artifacts_option = click.option(
-    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
-    help="Directory of cached stage results.",
 )  # fmt: skip
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("data/lab"), show_default=True,

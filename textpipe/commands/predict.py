@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,17 +42,20 @@ def command(
     """Answer TEXT, or each line of standard input (-). For a model of several fields TEXT is a JSON object with them.
 
     Prints the answer, a TAB and its score. For a model that reads pictures, TEXT or a line is the path of a PNG or JPEG
-    file. MODEL is saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or a JSON object with the fields of the model, is
-    decoded first, so a mail with line breaks fits on one line; --plain takes every line literally.
+    file; a table may be CSV text or the path of a .csv or .tsv file, a story a list of sentences. MODEL is
+    saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or
+    a JSON object with the fields of the model, is decoded first, so a mail with line breaks fits on one line; --plain takes
+    every line literally.
     """
     from textpipe.inference import cells
 
     settings = {"signature": signature, "options": read_options(options)}
     loaded = load(model, token)
+    reader = cells.reader_of(loaded)
     if text != "-":
         # The fields of a row cannot be written otherwise; of a single field, what looks like JSON may be the text.
         row = parse_line(text, 1) if len(loaded.dtypes) > 1 and not plain else text
-        print_predictions(loaded.predict(cells.read_rows([row], loaded), **settings), as_json)
+        print_predictions(loaded.predict(reader.read([row]), **settings), as_json)
         return
     from textpipe.data import encodings
 
@@ -62,13 +65,13 @@ def command(
         if number == 1:
             encodings.detect("standard input", line[:1024], encodings.UTF8)
         damaged += not valid_utf8(line)
-        lines.append(read_line(line, number, loaded.dtypes, plain=plain))
+        lines.append(read_line(line, number, loaded.dtypes, plain=plain, lists=reader.lists))
         if len(lines) == batch:
-            rows = cells.read_rows(lines, loaded, first=number + 1 - len(lines))
+            rows = reader.read(lines, first=number + 1 - len(lines))
             print_predictions(loaded.predict(rows, **settings), as_json)
             lines = []
     if lines:
-        rows = cells.read_rows(lines, loaded, first=number + 1 - len(lines))
+        rows = reader.read(lines, first=number + 1 - len(lines))
         print_predictions(loaded.predict(rows, **settings), as_json)
     if damaged:
         click.echo(
@@ -90,12 +93,13 @@ def load(model: str, token: str | None) -> Any:
         from textpipe.inference.client import Client
 
         return Client(model, token=token)
-    from textpipe.runtime import onednn, threads
+    from textpipe.runtime import malloc, onednn, threads
     from textpipe.savedmodel.loader import Model
 
     threads.limit_intra_op()
     onednn.disable_by_default()
-    return Model.load(Path(model))
+    malloc.limit_arenas()
+    return Model.load(Path(model), runtime="session")
 
 
 def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
@@ -109,17 +113,20 @@ def read_options(assignments: tuple[str, ...]) -> dict[str, str]:
     return options
 
 
-def read_line(line: bytes, number: int, fields: Mapping[str, str], *, plain: bool = False) -> str | dict[str, Any]:
+def read_line(
+    line: bytes, number: int, fields: Mapping[str, str], *, plain: bool = False, lists: Container[str | int] = ()
+) -> str | dict[str, Any]:
     """A text, or the fields of a JSON object; invalid UTF-8 is replaced, as in ingest.
 
     Raises DataError naming line and key for an object that lacks a field, for a value that is not a text, and for a line
-    that starts like an object but is not valid JSON. fields: {field: dtype}; plain: take the line literally.
+    that starts like an object but is not valid JSON. fields: {field: dtype}; plain: take the line literally; lists: the
+    fields that may be a list.
     """
     text = line.decode("utf-8", errors="replace").removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
     value = text if plain else parse_line(text, number)
     if isinstance(value, dict):
         return {
-            name: text_value(value, name, number) if dtype == "string" else value.get(name)
+            name: text_value(value, name, number, lists) if dtype == "string" else value.get(name)
             for name, dtype in fields.items()
         }
     if len(fields) != 1:
@@ -143,12 +150,12 @@ def parse_line(text: str, number: int) -> str | dict[str, Any]:
     return value if isinstance(value, str | dict) else text
 
 
-def text_value(row: dict[str, Any], name: str, number: int) -> str:
-    """The text of a field; raises DataError if it is missing or not a text."""
+def text_value(row: dict[str, Any], name: str, number: int, lists: Container[str | int] = ()) -> Any:
+    """The text of a field, or a list if the field is one of `lists`; raises DataError if it is missing or of another type."""
     if name not in row:
         raise DataError(f"line {number}: no key {name!r}{suggest(name, row)}; give --plain to take the line literally")
     value = row[name]
-    if not isinstance(value, str):
+    if not isinstance(value, str) and not (isinstance(value, list) and name in lists):
         type_name = JSON_TYPES.get(type(value), "a list") if value is not None else "null"
         raise DataError(f"line {number}: {name!r} must be a text, found {type_name}; quote the value or drop the line")
     return value

@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from textpipe.commands._pipeline import StageLog, output_options, pipeline_options, print_json, published_option
+from textpipe.commands._pipeline import (
+    StageLog,
+    engine_option,
+    engine_override,
+    output_options,
+    pipeline_options,
+    print_json,
+    published_option,
+)
 
 
 @click.command()
@@ -15,6 +23,7 @@ from textpipe.commands._pipeline import StageLog, output_options, pipeline_optio
     "--reports", type=click.Path(path_type=Path), default=Path("reports"), show_default=True,
     help="Directory to write the HTML report to: NAME.html, with -s NAME.KEY=VALUE.html.",
 )  # fmt: skip
+@engine_option
 @click.option("--until", metavar="STAGE", help="Stop after this stage.")
 @click.option("--from", "start", metavar="STAGE", help="Rebuild this stage and all later ones.")
 @click.option("--force", is_flag=True, help="Rebuild every stage.")
@@ -28,7 +37,7 @@ from textpipe.commands._pipeline import StageLog, output_options, pipeline_optio
 @output_options
 def command(
     pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, reports: Path,
-    until: str | None, start: str | None, force: bool, show: int, as_json: bool, quiet: bool,
+    engine: str | None, until: str | None, start: str | None, force: bool, show: int, as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Run all stages of a pipeline and publish the model.
 
@@ -40,7 +49,7 @@ def command(
 
     if as_json and show:
         raise click.UsageError("--show cannot be combined with --json")
-    loaded = pipelines.Pipeline.load(pipeline, overrides)
+    loaded = pipelines.Pipeline.load(pipeline, (*overrides, *engine_override(engine)))
     steps = StageLog(quiet=quiet)
     try:
         result = pipelines.run(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from textpipe.commands._pipeline import overrides_option, print_stage
+from textpipe.commands._pipeline import artifacts_option, overrides_option, print_stage
 from textpipe.commands._tables import columns_option, format_option, read_columns, read_format
 
 
@@ -18,10 +18,7 @@ from textpipe.commands._tables import columns_option, format_option, read_column
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per pair, including its tokens.")
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True, help="Pairs per batch.")
 @overrides_option
-@click.option(
-    "--artifacts", type=click.Path(path_type=Path), default=Path("data/artifacts"), show_default=True,
-    help="Directory of cached stage results.",
-)  # fmt: skip
+@artifacts_option
 def command(
     model: Path, files: tuple[Path, ...], columns: str, form: str | None, as_json: bool, batch: int,
     overrides: tuple[str, ...], artifacts: Path,
@@ -57,19 +54,19 @@ def columns_of(model: Path, overrides: tuple[str, ...], files: tuple[Path, ...])
 
 def read_pairs(
     files: tuple[Path, ...], scorer: Any, columns: dict[str, str | int], form: Any, defaults: dict[str, str | int]
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """The pairs of the files. defaults: the pipeline's columns, used unless overridden or absent from the file."""
     from textpipe.errors import DataError
     from textpipe.inference import scoring
 
     chosen = {**defaults, **columns}
     try:
-        return scoring.read_pairs(files, tuple(scorer.fields), chosen, form)
+        return scoring.read_pairs(files, tuple(scorer.fields), chosen, form, scorer.kinds)
     except DataError:
         if chosen == columns:
             raise
         try:
-            return scoring.read_pairs(files, tuple(scorer.fields), columns, form)
+            return scoring.read_pairs(files, tuple(scorer.fields), columns, form, scorer.kinds)
         except DataError:
             pass
         raise

@@ -147,7 +147,7 @@ def command(
     with contextlib.suppress(ValueError):  # not the main thread
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server can reload its files
     from textpipe.errors import ConfigError
-    from textpipe.runtime import onednn, stderr, threads, without_keras
+    from textpipe.runtime import lazy_tensorflow, malloc, onednn, stderr, threads
     from textpipe.serve import tls
     from textpipe.serve.access import TokenAuth
 
@@ -173,6 +173,7 @@ def command(
     rest, grpc = (None if port < 0 else port for port in (rest_port, grpc_port))
     threads.limit_intra_op()
     onednn.disable_by_default()
+    malloc.limit_arenas()
     try:
         if processes > 1:
             from textpipe.serve import processes as server_processes
@@ -182,8 +183,8 @@ def command(
                 arguments = [*arguments, f"--workers={max(1, threads.num_shards() // processes)}"]
             log = functools.partial(click.echo, err=True)
             raise SystemExit(server_processes.run(processes, arguments, host, {"rest": rest, "grpc": grpc}, log, grace))
-        with without_keras.without_keras():  # TensorFlow Serving's messages import TensorFlow, which would import it
-            from textpipe.serve import server
+        lazy_tensorflow.install()  # TensorFlow Serving's messages import TensorFlow
+        from textpipe.serve import server
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"serving needs {error.name}, which is not installed; pip install 'textpipe[serve]'"

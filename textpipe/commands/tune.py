@@ -9,7 +9,15 @@ from typing import Any
 
 import click
 
-from textpipe.commands._pipeline import output_options, pipeline_options, print_json, print_stage, published_option
+from textpipe.commands._pipeline import (
+    engine_option,
+    engine_override,
+    output_options,
+    pipeline_options,
+    print_json,
+    print_stage,
+    published_option,
+)
 
 NUM_SHOWN = 5  # trials in the table at the end
 LATE = ("train", "evaluate")  # stages of which a trial's line says enough
@@ -32,6 +40,7 @@ LATE = ("train", "evaluate")  # stages of which a trial's line says enough
     "[default: an SQLite file in the store, studies/NAME.db]",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that run trials.")
+@engine_option
 @click.option("--new", is_flag=True, help="Delete the stored study and begin it again.")
 @click.option("--no-test", is_flag=True, help="Do not run the best pipeline whole at the end: no test score, no model.")
 @click.option("--show", is_flag=True, help="Run no trial: print the trials so far, and write the report.")
@@ -39,7 +48,7 @@ LATE = ("train", "evaluate")  # stages of which a trial's line says enough
 @output_options
 def command(
     pipeline: Path, overrides: tuple[str, ...], artifacts: Path, saved_models: Path, reports: Path, output: Path | None,
-    name: str | None, storage: str | None, workers: int, new: bool, no_test: bool, show: bool, worker: bool,
+    name: str | None, storage: str | None, workers: int, engine: str | None, new: bool, no_test: bool, show: bool, worker: bool,
     as_json: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Search for the best settings of a pipeline.
@@ -52,6 +61,7 @@ def command(
     from textpipe.tuning import results, search
     from textpipe.tuning.options import Options
 
+    overrides = (*overrides, *engine_override(engine))
     options = Options(artifacts, saved_models, name, storage, workers, output, not no_test)
     if worker:
         work(search.prepare(pipeline, overrides, options))

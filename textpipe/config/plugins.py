@@ -38,7 +38,7 @@ def noun(package: str) -> str:
 def module_name(package: str, name: str) -> str:
     """The import name of a plug-in; raises ConfigError with a suggestion when the package has no such plug-in."""
     name = name.partition("(")[0]
-    if "." in name:
+    if "." in name and not name.startswith("."):
         return name
     if name not in names(package):
         raise ConfigError(f"unknown {noun(package)} {name!r}{suggest(name, names(package))}")

@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
 
 from textpipe.config import chosen_fields, plugins
-from textpipe.errors import ConfigError, TextpipeError, suggest
+from textpipe.errors import ConfigError, DataError, NetworkError, TextpipeError, suggest
+from textpipe.runtime import storage
 
 SHARED = ("task", "seed", "model", "decode", "ensemble", "answer")
 
@@ -33,7 +34,37 @@ class Section(BaseModel):
 
         def __getattr__(self, name: str) -> Any: ...  # the settings of a plug-in's Config
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, protected_namespaces=(), allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def fetch_urls(cls, table: Any) -> Any:
+        """Replace URLs of storage by the paths of local copies, in the settings that name files."""
+        if not isinstance(table, dict):
+            return table
+        names = {name for name, field in cls.model_fields.items() if name in table and holds_path(field.annotation)}
+        return {name: fetch_urls(value) if name in names else value for name, value in table.items()}
+
+
+def holds_path(annotation: Any) -> bool:
+    """Whether a setting's type is Path, or is made of it."""
+    return annotation is Path or any(map(holds_path, get_args(annotation)))
+
+
+def fetch_urls(value: Any) -> Any:
+    """A setting's value with the paths of local copies in place of URLs. Raises ValueError if nothing is there."""
+    if isinstance(value, dict):
+        return {key: fetch_urls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [fetch_urls(item) for item in value]
+    if not isinstance(value, str) or not storage.is_url(value):
+        return value
+    try:
+        return storage.fetch(value)
+    except NetworkError:
+        raise
+    except DataError as error:
+        raise ValueError(str(error)) from None
 
 
 class Plugin:
@@ -170,6 +201,9 @@ def describe_error(path: str, stage: str, config: type[BaseModel], item: Mapping
         if location == [] and top_level_key(item) in ("model", "decode", "answer"):
             return f"{path} [{top_level_key(item)}] {message}"
         return f"{label}: {message}"
+    if item["type"] == "model_type":
+        keys = ", ".join(known_keys(config, [str(part) for part in item["loc"]]))
+        message = f"expected a table{f' of {keys}' if keys else ''}"
     return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
 
 

@@ -41,11 +41,10 @@ def to_int_lists(rows: "tf.RaggedTensor") -> "pa.Array":
 
 
 def trace_text_function(function: Callable[["tf.Tensor"], Any]) -> Any:
-    """Trace `function` of a string tensor [N] once, for any N.
-
-    The caller must keep the codec or feature behind `function` alive: the graph holds its tables by handle only.
-    """
+    """Trace `function` of a string tensor [N] once, for any N."""
     import tensorflow as tf
 
     spec = tf.TensorSpec([None], tf.string)
-    return tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
+    traced = tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
+    traced.source = function  # the graph holds the tables of a codec or feature by handle only
+    return traced

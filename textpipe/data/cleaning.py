@@ -10,9 +10,10 @@ from typing import Any
 from textpipe.config.fields import Field
 from textpipe.config.sections import Section
 from textpipe.data import sources
+from textpipe.data.hashes import process_keys
 from textpipe.data.profile import MAX_CLASSES
 from textpipe.data.rows import Repairs, Rows
-from textpipe.data.splits import Batch
+from textpipe.data.splits import Batch, HashRows
 
 
 @dataclass
@@ -40,7 +41,7 @@ class RareLabels:
         if all(mask):
             return rows
         repairs.counts["rare_label_rows"] += mask.count(False)
-        for name in {name for cell in column for name in cells.names(cell)} - kept - self.rare.keys():
+        for name in sorted({name for cell in column for name in cells.names(cell)} - kept - self.rare.keys()):
             self.rare[name] = 0  # in valid and test files only
         rows.columns[label] = [
             cell if keep else cells.replace(cell, lambda name: name if name in kept else self.name)
@@ -67,8 +68,10 @@ class RowReader:
         format: Section,
         repairs: Repairs,
         rare: RareLabels,
+        identify_by: Sequence[str] = (),
     ):
         self.fields = fields
+        self.identify_by = identify_by
         self.columns = columns
         values = [[cells] if isinstance(cells, str) else cells for cells in filters.values()]
         self.accepted = [{cell.strip() for cell in cells} for cells in values]
@@ -83,21 +86,28 @@ class RowReader:
         targets = [field_index for field_index, item in enumerate(fields) if item.side == "target"]
         self.label = next((field_index for field_index in targets if hasattr(self.cells[field_index], "names")), None)
         self._before: dict[str, Counter[str]] = {}
+        self.num_rows = 0  # of the files read last, with those that were dropped
 
-    def batches(self, split: str, files: Sequence[sources.Source]) -> Iterator[Batch]:
-        """Yield clean rows of one split's files in order; row numbers continue from file to file."""
+    def begin(self, split: str) -> None:
+        """Remember the counts so far, so that `forget` can go back to them."""
         self._before[split] = Counter(self.repairs.counts)
+
+    def batches(
+        self, split: str, files: Sequence[sources.Source], hash_rows: HashRows = process_keys
+    ) -> Iterator[Batch]:
+        """Yield clean rows of one split's files in order; row numbers continue from file to file."""
+        self.begin(split)
         for rows, start in self._rows(split, files):
             if self.label is not None:
                 rows = self.rare.apply(rows, self.label, self.cells[self.label], self.repairs)
             if len(rows):
-                yield Batch.from_rows(rows, self.fields, start)
+                yield Batch.from_rows(rows, self.fields, start, hash_rows, self.identify_by)
 
     def count_labels(self, files: Sequence[sources.Source]) -> None:
         """Read the train files once to count labels and find the rare ones."""
         assert self.label is not None
         labels: Counter[str] = Counter()
-        self._before["train"] = Counter(self.repairs.counts)
+        self.begin("train")
         for rows, _ in self._rows("train", files):
             labels.update(name for cell in rows.columns[self.label] for name in self.cells[self.label].names(cell))
         self.rare.fit(labels)
@@ -121,6 +131,7 @@ class RowReader:
                 self.read[split] += len(raw)
                 yield self._clean(raw), start
             start += num_rows
+        self.num_rows = start
 
     def _clean(self, rows: Rows) -> Rows:
         if self.accepted:
@@ -130,7 +141,9 @@ class RowReader:
         for field_index, cells in enumerate(self.cells):
             if hasattr(cells, "parse"):
                 rows = self._parse(rows, field_index)
-        return rows
+        # A list can hold nothing: a story of no sentences is blank too.
+        lists = [index for index in self.required if getattr(self.cells[index], "LISTS", False)]
+        return self.repairs.drop_empty(rows, lists)
 
     def _filter(self, rows: Rows) -> Rows:
         """Keep rows whose filter columns, the last ones, have accepted values, and remove those columns."""
@@ -149,13 +162,17 @@ class RowReader:
         """Parse the cells of field `field_index` as its kind does; a cell that fails makes its row a bad row."""
         cells = self.cells[field_index]
         parse_cell = cells.parser(Path(rows.source).parent) if hasattr(cells, "parser") else cells.parse
+        column = rows.columns[field_index]
+        done: list[Any] = []
         try:
-            rows.columns[field_index] = list(map(parse_cell, rows.columns[field_index]))
+            for cell in column:
+                done.append(parse_cell(cell))
+            rows.columns[field_index] = done
         except ValueError:
             parse_or_drop = self._parser(rows, field_index, parse_cell)
-            parsed = list(map(parse_or_drop, range(len(rows)), rows.columns[field_index]))
-            rows.columns[field_index] = [cell for _, cell in parsed]
-            rows = rows.keep([valid for valid, _ in parsed])
+            rest = list(map(parse_or_drop, range(len(done), len(rows)), column[len(done) :]))
+            rows.columns[field_index] = done + [cell for _, cell in rest]
+            rows = rows.keep([True] * len(done) + [valid for valid, _ in rest])
         return rows
 
     def _parser(

@@ -51,6 +51,11 @@ def process_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
     return np.array(list(map(hash, rows)), np.int64).view(np.uint64)
 
 
+def stable_keys(rows: Iterable[tuple[object, ...]]) -> "np.ndarray":
+    """Return [N] uint64: a hash of each row that is the same in every process; slower than process_keys."""
+    return text_keys(repr(row).encode("utf-8", "surrogatepass") for row in rows)
+
+
 class KeySet:
     """A growing set of 64-bit keys in a few sorted arrays: 8 bytes per key, where a Python set takes 60 or more.
 

@@ -14,12 +14,16 @@ class ObjectWithDuplicateNames(dict):
     names: frozenset[str]
 
 
-def parse_number(text: str) -> str | float:
+class Number(str):
+    """A number as it is written in JSON: equal to its text, but no text."""
+
+
+def parse_number(text: str) -> Number | float:
     """Keep a number with a fraction or an exponent as written; return infinity if it overflows float64.
 
     "1.50" -> "1.50";  "1e999" -> inf
     """
-    return text if math.isfinite(value := float(text)) else value
+    return Number(text) if math.isfinite(value := float(text)) else value
 
 
 def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -35,13 +39,13 @@ def build_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return duplicates
 
 
-# Integers stay text too, because Python refuses to convert more than 4,300 digits.
-FAST_DECODER = json.JSONDecoder(parse_int=str, parse_float=parse_number)
-STRICT_DECODER = json.JSONDecoder(parse_int=str, parse_float=parse_number, object_pairs_hook=build_object)
+# Integers stay as written too, because Python refuses to convert more than 4,300 digits.
+FAST_DECODER = json.JSONDecoder(parse_int=Number, parse_float=parse_number)
+STRICT_DECODER = json.JSONDecoder(parse_int=Number, parse_float=parse_number, object_pairs_hook=build_object)
 
 
 def parse(text: str) -> Any:
-    """Parse a JSON text; numbers become strings, NaN and infinities floats. Raises ValueError with the reason."""
+    """Parse a JSON text; numbers become `Number`s, NaN and infinities floats. Raises ValueError with the reason."""
     return decode(STRICT_DECODER, text)
 
 
@@ -56,6 +60,28 @@ def parse_row(text: str, names: Iterable[str]) -> Any:
         type(value) is dict and text.count('":') != len(value) and any(text.count(f'"{name}"') > 1 for name in names)
     )
     return decode(STRICT_DECODER, text) if duplicates or end != len(text) else value
+
+
+def write(value: Any) -> str:
+    """A value as JSON; a `Number` stays a number as written. Raises ValueError for what JSON does not have, as dates, and for deep nesting.
+
+    ["a", Number("1.50"), None] -> '["a", 1.50, null]'
+    """
+    try:
+        return written(value)
+    except RecursionError:
+        raise ValueError("lists or objects are nested too deeply") from None
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+def written(value: Any) -> str:
+    """`write`, with Python's own errors."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{json.dumps(name)}: {written(item)}' for name, item in value.items())}}}"
+    return str(value) if isinstance(value, Number) else json.dumps(value, ensure_ascii=False)
 
 
 def decode(decoder: json.JSONDecoder, text: str) -> Any:

@@ -33,7 +33,7 @@ class TextProfile:
         self._codes: Counter[int] = Counter()
 
     def add(self, rows: "np.ndarray", texts: "pa.StringArray") -> None:
-        """Add a batch of non-empty texts; rows are their positions in the source."""
+        """Add a batch of texts; rows are their positions in the source."""
         import numpy as np
         import pyarrow.compute as pc
 
@@ -45,8 +45,11 @@ class TextProfile:
         _, offsets, data = texts.buffers()
         starts = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1]  # [N + 1]
         octets = np.frombuffer(data, np.uint8)[starts[0] : starts[-1]]
-        starts = starts[:-1] - starts[0]
-        add_counts(self.words, num_words(octets, starts))
+        starts = starts - starts[0]
+        filled = np.diff(starts) > 0
+        words = np.zeros(len(texts), np.int32)
+        words[filled] = num_words(octets, starts[:-1][filled])
+        add_counts(self.words, words)
         byte_counts = np.bincount(octets, minlength=256)
         self._ascii_letters += int(byte_counts[65:91].sum() + byte_counts[97:123].sum())
         if byte_counts[128:].any():
@@ -111,7 +114,7 @@ def add_counts(counts: Counter[int], values: "np.ndarray") -> None:
 
 
 def num_words(octets: "np.ndarray", starts: "np.ndarray") -> "np.ndarray":
-    """Return [N]: the number of words of texts concatenated in octets [M] uint8, starting at starts [N].
+    """Return [N]: the number of words of texts concatenated in octets [M] uint8, starting at starts [N]; none of them is empty.
 
     Counts word starts: non-blank bytes at the start of a text or after a blank.
     """

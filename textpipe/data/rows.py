@@ -1,15 +1,16 @@
 """Batches of rows read from files, and the repair or rejection of damaged rows."""
 
-import json
 import logging
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import ModuleType
 from typing import Any, Literal
 
+from textpipe.data import json_text
 from textpipe.data.encodings import CP1252, UTF8, Encoding
 from textpipe.errors import DataError
 
@@ -95,7 +96,10 @@ class Repairs:
     def value_text(self, value: object, column: str | int | None = None) -> str | None:
         """Like the function value_text, but counts NaN and infinities, which become "", and keeps lists of `list_columns` as JSON."""
         if isinstance(value, list) and column in self.list_columns:
-            return json.dumps(value, ensure_ascii=False)
+            try:
+                return json_text.write(value)
+            except ValueError:  # dates and bytes of a Parquet file
+                return None
         if isinstance(value, float) and not math.isfinite(value):
             self.counts["not_finite_numbers"] += 1
             return ""
@@ -171,6 +175,11 @@ class Repairs:
         return rows.keep([not count for count in invalid]) if self.on_invalid == "drop" else rows
 
 
+def list_columns(columns: Iterable[tuple[ModuleType, str | int]]) -> frozenset[str | int]:
+    """The columns whose cells may be lists, out of (module of kinds/, column)."""
+    return frozenset(column for cells, column in columns if getattr(cells, "LISTS", False))
+
+
 def cp1252_character(byte: re.Match[str]) -> str:
     """Return the Windows-1252 character of a lone surrogate's byte; U+FFFD if undefined."""
     code = ord(byte[0]) - 0xDC00
@@ -194,7 +203,7 @@ def value_text(value: object) -> str | None:
     Returns None for lists and objects.
     """
     if isinstance(value, str):
-        return value
+        return str(value)
     if value is None:
         return ""
     if isinstance(value, bool):

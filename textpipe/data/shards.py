@@ -35,24 +35,34 @@ class Writer:
 
     A shard is renamed to its final name when it is complete; if the block raises, all shards of the split are removed.
     A split without rows gets one empty shard, which records the schema.
+
+    number: write this shard alone, of at most SHARD_ROWS rows, beside others; what an interrupted attempt left is replaced.
     """
 
     def __init__(
-        self, folder: str | Path, split: str, schema: "pa.Schema", kind: Literal["parquet", "arrow"] = "parquet"
+        self,
+        folder: str | Path,
+        split: str,
+        schema: "pa.Schema",
+        kind: Literal["parquet", "arrow"] = "parquet",
+        *,
+        number: int | None = None,
     ) -> None:
         assert split in SPLITS, split
         assert kind in ("parquet", "arrow"), kind
         self.folder = Path(folder) / split
         self.schema = schema
         self.kind = kind
+        self.number = number
         self.rows = 0  # rows written so far, including buffered ones
         self._pending: list[pa.RecordBatch] = []
         self._pending_rows = self._pending_bytes = 0
-        self._shard = -1
+        self._first = number or 0
+        self._shard = self._first - 1
         self._sink: Any = None
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=self.number is not None)
         return self
 
     def __exit__(
@@ -88,17 +98,19 @@ class Writer:
     def close(self) -> None:
         """Write buffered rows and finish the last shard; called when the `with` block ends."""
         self._flush()
-        if self._shard < 0:
+        if self._shard < self._first:
             self._open()
         self._finish()
+        assert self.number is None or self._shard == self._first, f"{self.rows} rows in one shard"
 
     def discard(self) -> None:
-        """Remove all shards of the split."""
+        """Remove all shards of the split, or leave a single one unfinished."""
         if self._sink is not None:
             with contextlib.suppress(Exception):  # the disk may be full; the first error is the one to report
                 self._sink.close()
             self._sink = None
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.number is None:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _flush(self) -> None:
         import pyarrow as pa
@@ -148,7 +160,19 @@ class Writer:
 def paths(folder: str | Path, split: str) -> list[Path]:
     """Return the shards of a split in row order; [] if there is no such split."""
     folder = Path(folder) / split
-    return sorted(path for path in folder.glob("[0-9]*") if path.suffix in SUFFIXES)
+    files = [path for path in folder.glob("[0-9]*") if path.suffix in SUFFIXES]
+    return sorted(files, key=lambda path: (len(path.name), path.name))  # 99999 is followed by 100000
+
+
+def files_of(folder: str | Path, split: str, number: int) -> list[Path]:
+    """The file of one shard, without listing the others; [] if there is no such shard."""
+    files = (Path(folder) / split / f"{number:05d}{suffix}" for suffix in SUFFIXES)
+    return [path for path in files if path.exists()]
+
+
+def numbered(folder: str | Path) -> list[tuple[str, int]]:
+    """Return all shards of a folder as (split, number), for `runtime.engine.map_shards`."""
+    return [(split, number) for split in SPLITS for number in range(len(paths(folder, split)))]
 
 
 def schema(folder: str | Path, split: str) -> "pa.Schema":
@@ -156,7 +180,7 @@ def schema(folder: str | Path, split: str) -> "pa.Schema":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    files = paths(folder, split)
+    files = files_of(folder, split, 0)
     if not files:
         raise ArtifactError(f"{Path(folder) / split}: no shards; run the stage that writes them")
     if files[0].suffix == ".parquet":
@@ -165,12 +189,15 @@ def schema(folder: str | Path, split: str) -> "pa.Schema":
         return pa.ipc.open_file(source).schema
 
 
-def read(folder: str | Path, split: str, columns: Sequence[str] | None = None) -> "Iterator[pa.RecordBatch]":
+def read(
+    folder: str | Path, split: str, columns: Sequence[str] | None = None, *, number: int | None = None
+) -> "Iterator[pa.RecordBatch]":
     """Yield the rows of a split in order, as record batches of 1 to 10,000 rows; none if there is no such split.
 
-    columns: the columns to read, in this order; all if None. Arrow shards are memory-mapped, not copied.
+    columns: the columns to read, in this order; all if None. number: of the only shard to read. Arrow shards are memory-mapped,
+    not copied.
     """
-    for path in paths(folder, split):
+    for path in paths(folder, split) if number is None else files_of(folder, split, number):
         for batch in _batches(path, columns):
             for start in range(0, batch.num_rows, GROUP_ROWS):
                 yield batch.slice(start, GROUP_ROWS)

@@ -1,7 +1,7 @@
 """Batches of clean rows, and the splits they are written to, with their statistics."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +16,9 @@ from textpipe.data.rows import Rows
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
+
+
+HashRows = Callable[[Iterable[tuple[object, ...]]], "np.ndarray"]
 
 
 @dataclass
@@ -33,12 +36,26 @@ class Batch:
     row_keys: "np.ndarray"
 
     @classmethod
-    def from_rows(cls, rows: Rows, fields: Sequence[Field], start: int) -> "Batch":
-        """Compute the keys of rows; start is the offset of their row numbers, the rows of earlier files."""
+    def from_rows(
+        cls,
+        rows: Rows,
+        fields: Sequence[Field],
+        start: int,
+        hash_rows: "HashRows" = process_keys,
+        identify_by: Sequence[str] = (),
+    ) -> "Batch":
+        """Compute the keys of rows; start is the offset of their row numbers, the rows of earlier files.
+
+        hash_rows: stable_keys where the batches of a split come from several processes. identify_by: the source fields that
+        count, all if empty.
+        """
         import numpy as np
         import pyarrow as pa
 
-        sources = [item for item in fields if item.side == "source"]
+        ignored = {
+            item.name for item in fields if item.side == "source" and identify_by and item.name not in identify_by
+        }
+        sources = [item for item in fields if item.side == "source" and item.name not in ignored]
         chosen = [item for item in sources if item.has_text] or sources
         by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
         normal = [normal_forms(comparison_texts(by_name[item.name], item.cells)) for item in chosen]
@@ -48,8 +65,13 @@ class Batch:
             np.array(rows.positions, np.int64) + start,
             [pa.array(column, item.cells.arrow()) for item, column in zip(fields, rows.columns, strict=True)],
             text_keys(joined),
-            process_keys(zip(joined, *targets, strict=True)),
-            process_keys(zip(*(by_name[item.name] for item in fields if item.side != "about"), strict=True)),
+            hash_rows(zip(joined, *targets, strict=True)),
+            hash_rows(
+                zip(
+                    *(by_name[item.name] for item in fields if item.side != "about" and item.name not in ignored),
+                    strict=True,
+                )
+            ),
         )
 
     def __len__(self) -> int:

@@ -17,6 +17,7 @@ READS = ("pixels",)
 class Config(Section):
     """filters: of each stage, first to last; a stage has a quarter as many regions as the one before, and the last defines the states.
     blocks: residual blocks of each stage, with two 3 x 3 convolutions each.
+    shift: augmentation: in training, each picture is moved by up to so many pixels along each axis; leave it 0 where captions tell places.
     """
 
     kind: Literal["image"] = "image"
@@ -25,6 +26,7 @@ class Config(Section):
     blocks: int = Field(1, ge=0)
     activation: Literal["relu", "gelu", "silu"] = "relu"  # inside residual blocks
     dropout: Rate = 0.1  # of the states
+    shift: int = Field(0, ge=0, le=64)
 
 
 def build(config: Config, size: dict[str, Any], *, seed: int) -> Any:

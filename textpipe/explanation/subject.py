@@ -98,15 +98,18 @@ class Subject:
         return str((self.about.get("view") or {}).get("signature") or description.DEFAULT)
 
     def row(self, row: Any) -> Row:
-        """A text or a dict by field as a row; raises DataError for a missing field or a cell of the wrong type."""
+        """A text or a dict by field as a row, its cells read as by predict; raises DataError for a missing field or an unfit cell."""
+        from textpipe.inference import cells
+
         if not isinstance(row, str | Mapping):
             raise DataError(
                 f"explain: expected one text or a dict by field, found {type(row).__name__}; explain rows one by one"
             )
+        row = cells.reader_of(self).read_row(row, "explain")
         try:
-            return {name: model_rows.parse_row(self.dtypes, row, 0)[name] for name in self.dtypes}
+            return {name: model_rows.parse_row(self.dtypes, row, 1)[name] for name in self.dtypes}
         except ModelError as error:
-            raise DataError(f"explain: {str(error).removeprefix('row 0: ')}") from None
+            raise DataError(f"explain: {str(error).removeprefix('row 1: ')}") from None
 
     def answer(self, row: Row) -> dict[str, Any]:
         """The outputs for a row."""

@@ -38,6 +38,7 @@ def parse(text: tf.Tensor, max_rows: int, max_columns: int) -> Parsed:
     cells = tf.strings.split(body.flat_values, "\t")  # [M, None]
     width = tf.repeat(columns, rows)  # [M]
     full = tf.repeat(names.row_lengths(), rows)
+    names = names[:, :max_columns]  # before it becomes dense, as wide as the widest table of the batch
     uneven = tf.math.count_nonzero(cells.row_lengths() != full)
     widest = tf.maximum(tf.reduce_max(tf.concat([columns, [0]], axis=0)), 1)
     dense = cells[:, :widest].to_tensor("", shape=[None, None])

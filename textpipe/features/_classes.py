@@ -48,7 +48,7 @@ def check(classes: Sequence[str], name: str, rows: LabelledRows) -> None:
     for split, number, labels in rows():
         for label in labels:
             if label not in known:
-                first = first or f"{split}, row {number}: {name} {label!r}"
+                first = first or f"{split}, row {number + 1}: {name} {label!r}"
                 unknown[label] += 1
     if unknown:
         more = join_names(f"{label!r} ({rows:,})" for label, rows in unknown.most_common())

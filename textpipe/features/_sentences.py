@@ -18,6 +18,8 @@ class SentenceIds(tf.Module):
     longest: {"words", "sentences"} of train.
     """
 
+    MAXIMA = ("longest",)
+
     def __init__(self, codec: Any, max_sentences: int, max_words: int, longest: Mapping[str, int] | None = None):
         super().__init__(name="sentence_ids")
         self.codec = codec

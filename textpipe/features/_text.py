@@ -23,6 +23,8 @@ class Ids(tf.Module):
     codec: a codec.Codec; max_length: the maximum number of tokens, including the end.
     """
 
+    MAXIMA = ("longest",)
+
     def __init__(self, codec: Any, max_length: int):
         super().__init__(name="ids")
         self.codec = codec

@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,7 +24,9 @@ INPUTS = "inputs"  # in --keep: all fields of the model
 EARLIER = "earlier"  # in OUT.part.json: {earlier version of the model: rows answered when it was replaced}
 
 Predict = Callable[[list[Any]], list[dict[str, Any]]]
+MapChunks = Callable[[Predict, Iterator[list[Any]]], Iterator[list[dict[str, Any]]]]
 OnProgress = Callable[[int, int], None]
+Finish = Callable[[Path, Path], None]
 
 
 def answer_file(
@@ -37,51 +39,59 @@ def answer_file(
     chunk_rows: int = CHUNK_ROWS,
     file_format: str = "jsonl",
     new_version: bool = False,
+    map_chunks: MapChunks = map,
     on_progress: OnProgress = lambda done, resumed: None,
+    finish: Finish = os.replace,
+    whole_chunks: bool = False,
 ) -> int:
     """Write an answer for each row to output; returns the number of rows.
 
     request: everything the answers depend on. An unfinished output of another request is refused, unless only the model's
-    "version" differs and new_version is set. file_format: one of records.FORMATS. on_progress(done, resumed): called
-    after every chunk. Raises ArtifactError if output exists and force is not set, or if another run is writing it, and
-    ResourceError if the disk is full.
+    "version" differs and new_version is set. file_format: one of records.FORMATS. map_chunks: applies predict to chunks of rows,
+    in order; that of an engine does so in several processes. on_progress(done, resumed): called after every chunk.
+    finish(part, output): makes the output of OUT.part at the end. whole_chunks: resume after the last complete chunk, so that rows are
+    answered in the same chunks as in an unbroken run, whose rounding, and so bytes, may depend on them. Raises
+    ArtifactError if output exists and force is not set, or if another run is writing it, and ResourceError if the disk is full.
     """
     part, about = part_paths(output)
     with explain_full_disk(part):
         output.parent.mkdir(parents=True, exist_ok=True)
         with lock_part(output, part, force) as file:
-            done = resumed = resume(part, about, request, file_format, new_version)
+            done = resumed = resume(part, about, request, file_format, new_version, chunk_rows if whole_chunks else 1)
             on_progress(done, resumed)
-            rows = itertools.islice(rows, done, None)
-            while batch := list(itertools.islice(rows, chunk_rows)):
-                answers = predict(batch)
+            for answers in map_chunks(predict, chunks(itertools.islice(rows, done, None), chunk_rows)):
                 if not os.fstat(file.fileno()).st_size and answers:
                     file.write(records.encode_header(file_format, list(answers[0])))
                 file.write(records.encode(file_format, answers))
                 file.flush()
                 os.fsync(file.fileno())
-                done += len(batch)
+                done += len(answers)
                 on_progress(done, resumed)
-            os.replace(part, output)
+            finish(part, output)
             about.unlink()
     return done
 
 
 def answer_stream(
     predict: Predict, rows: Iterator[Any], sink: BinaryIO, *, file_format: str = "jsonl", chunk_rows: int = CHUNK_ROWS,
-    on_progress: OnProgress = lambda done, resumed: None,
+    map_chunks: MapChunks = map, on_progress: OnProgress = lambda done, resumed: None,
 ) -> int:  # fmt: skip
     """Write an answer for each row to an open file, without resuming; returns the number of rows."""
     done = 0
-    while batch := list(itertools.islice(rows, chunk_rows)):
-        answers = predict(batch)
+    for answers in map_chunks(predict, chunks(rows, chunk_rows)):
         if not done and answers:
             sink.write(records.encode_header(file_format, list(answers[0])))
         sink.write(records.encode(file_format, answers))
         sink.flush()
-        done += len(batch)
+        done += len(answers)
         on_progress(done, 0)
     return done
+
+
+def chunks(rows: Iterator[Any], size: int) -> Iterator[list[Any]]:
+    """Rows as lists of at most `size`, as they arrive."""
+    while batch := list(itertools.islice(rows, size)):
+        yield batch
 
 
 def part_paths(output: Path) -> tuple[Path, Path]:
@@ -122,6 +132,17 @@ def lock_part(output: Path, part: Path, force: bool) -> Iterator[BinaryIO]:
         yield file
 
 
+def check_output(output: Path, force: bool) -> None:
+    """Raise ArtifactError or ResourceError, before any work, for an output that exists or cannot be written."""
+    if output.is_dir():
+        raise ArtifactError(f"{output}: is a directory; give the name of a file")
+    if output.exists() and not force:
+        raise ArtifactError(f"{output}: already exists; choose another file, or give --force to overwrite it")
+    folder = next(folder for folder in output.absolute().parents if folder.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ResourceError(f"{output}: {folder} is no directory that can be written to; choose another output")
+
+
 def read_request(output: Path) -> dict[str, Any] | None:
     """The request of an interrupted run, None if there is none or it cannot be read."""
     part, about = part_paths(output)
@@ -137,15 +158,17 @@ def read_request(output: Path) -> dict[str, Any] | None:
     return earlier
 
 
-def resume(part: Path, about: Path, request: Mapping[str, Any], file_format: str, new_version: bool) -> int:
-    """The number of complete records of an interrupted run for the same request; truncates a partial record. Else starts
-    a new OUT.part.
+def resume(
+    part: Path, about: Path, request: Mapping[str, Any], file_format: str, new_version: bool, multiple: int = 1
+) -> int:
+    """The number of complete records of an interrupted run for the same request, rounded down to a multiple; truncates the
+    rest. Else starts a new OUT.part.
     """
     current = json.loads(json.dumps(request))
     earlier = read_request(part.with_name(part.name.removesuffix(".part")))
     if earlier is None and about.exists() and part.stat().st_size:
         raise ArtifactError(f"{about}: is damaged, so the request of {part} is unknown; delete both files")
-    if earlier is None:
+    if earlier is None or not part.stat().st_size:
         os.truncate(part, 0)
         write_atomically(about, json.dumps(current, indent=1) + "\n")
         return 0
@@ -161,7 +184,7 @@ def resume(part: Path, about: Path, request: Mapping[str, Any], file_format: str
             f"{part}: was started for another request ({', '.join(changed)} changed); delete it, or choose another output"
         )
     with part.open("rb+") as file:
-        count, end = records.count_complete(file_format, file)
+        count, end = records.count_complete(file_format, file, multiple)
         file.truncate(end)
     if changed:
         write_atomically(
@@ -186,10 +209,12 @@ def read_rows_and_kept(
     columns: Mapping[str, str | int],
     form: Any = None,
     keep: Sequence[str | int] = (),
+    lists: Collection[str | int] = (),
 ) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
     """The rows of a file by field, each with the cells to copy in front of its answer, by name.
 
-    keep: columns of the file by name or number, fields of the model, and "inputs" for all fields.
+    keep: columns of the file by name or number, fields of the model, and "inputs" for all fields. lists: the fields whose
+    cells may be lists, which are given as JSON.
     """
     from textpipe.data import sources, statistics, text_file
     from textpipe.data.rows import Repairs
@@ -211,7 +236,7 @@ def read_rows_and_kept(
         file_format, origin, column_names = "lines", {fields[0]: path}, [fields[0]]
     column_names += extra
     options = sources.format_options(path, file_format, given=form is not None)
-    repairs = Repairs()
+    repairs = Repairs(list_columns=frozenset(columns.get(str(field), field) for field in lists))
     for chunk in sources.read(origin, options, repairs, column_names, "test"):
         chunk = repairs.mend(chunk)
         for values in zip(*chunk.columns, strict=True):
@@ -250,4 +275,4 @@ def answer_chunk(
 def fingerprint(path: Path) -> dict[str, Any]:
     """Identifies a file without reading it: path, size and modification time."""
     state = path.stat()
-    return {"file": str(path.resolve()), "bytes": state.st_size, "changed": state.st_mtime_ns}
+    return {"file": str(path.resolve()), "bytes": state.st_size, "mtime_ns": state.st_mtime_ns}

@@ -130,7 +130,7 @@ class Client(JsonClient):
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
                 parse_row(self.dtypes, row, number)
-                for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+                for number, row in enumerate(rows[start : start + BATCH_ROWS], start + 1)
             ]
             columns: dict[str, Any] = {field: [to_json(row[field]) for row in batch] for field in self.fields}
             answer = self.ask(f"{self.url}:predict", {"signature_name": name, "inputs": {**columns, **fixed}})[

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from textpipe.config.fields import LONGEST_TEXT
 from textpipe.errors import DataError
 from textpipe.inference import frames
 from textpipe.pipeline.columns_option import field_name
@@ -43,9 +44,10 @@ class Rows:
 
     @property
     def num_characters(self) -> int:
-        """Of all texts."""
+        """Of all texts but those that ingest drops for their length."""
         names = [column.field for column in self.columns if column.kind == TEXT]
-        return sum(len(text) for name in names for text in self.frame[name])
+        lengths = (len(text) for name in names for text in self.frame[name])
+        return sum(length for length in lengths if length <= LONGEST_TEXT)
 
     @classmethod
     def of(cls, given: Any, columns: Sequence[Column] | None = None, names: Sequence[str] | None = None) -> "Rows":

@@ -1,14 +1,16 @@
 """DataFrames of a Python caller, written to a file for ingest."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.config import plugins
-from textpipe.data import shards, text_file
+from textpipe.data import json_text, shards, text_file
+from textpipe.data.rows import list_columns
 from textpipe.errors import DataError, suggest
+from textpipe.inference.cells import is_list
 from textpipe.inference.frames import cell_text, cell_texts, column_names, describe_value, is_frame
 from textpipe.pipeline.runner import Pipeline
 
@@ -32,6 +34,7 @@ def pipeline_with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Pa
     ingest = plugins.find("stages", "ingest")
     fields = plugins.find("tasks", pipeline.task).FIELDS
     columns_read = ingest.wanted(section, fields)
+    lists = list_columns(zip((field.cells for field in fields), columns_read, strict=False))
     frames = dict(data) if isinstance(data, Mapping) else {"": data}
     if isinstance(data, Mapping):
         for split in frames:
@@ -43,7 +46,7 @@ def pipeline_with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Pa
     names: list[str] = []
     for split, frame in frames.items():
         source = f"data[{split!r}]" if split else "data"
-        files[split], split_names = write_frame(frame, source, columns_read, artifacts / FOLDER)
+        files[split], split_names = write_frame(frame, source, columns_read, artifacts / FOLDER, lists=lists)
         if names and split_names != names:
             raise DataError(
                 f"{source}: its columns are {', '.join(split_names)} where other splits have {', '.join(names)}"
@@ -56,17 +59,28 @@ def pipeline_with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Pa
 
 
 def store_rows(frame: "pd.DataFrame", artifacts: Path) -> Path:
-    """Write a frame's columns of texts, numbers and Booleans to a Parquet file below the artifacts, for commands that take a file."""
+    """Write a frame's columns of texts, numbers, Booleans and lists to a Parquet file below the artifacts, for commands that take a file.
+
+    Lists are written as JSON.
+    """
+    names = column_names(frame, "rows")
+    values = {name: frame.iloc[:, at].tolist() for at, name in enumerate(names)}
+    lists = {name for name in names if any(is_list(value) for value in values[name])}
     readable = [
         name
-        for at, name in enumerate(column_names(frame, "rows"))
-        if all(cell_text(value) is not None for value in frame.iloc[:, at].dropna())
+        for at, name in enumerate(names)
+        if name in lists or all(cell_text(value) is not None for value in frame.iloc[:, at].dropna())
     ]
-    return write_frame(frame, "rows", readable, artifacts / FOLDER)[0]
+    return write_frame(frame, "rows", readable, artifacts / FOLDER, lists=lists)[0]
 
 
-def write_frame(frame: Any, source: str, columns_read: Sequence[str | int], folder: Path) -> tuple[Path, list[str]]:
-    """Write the columns to a Parquet file named by its content hash; returns its path and the column names in order."""
+def write_frame(
+    frame: Any, source: str, columns_read: Sequence[str | int], folder: Path, *, lists: Container[str | int] = ()
+) -> tuple[Path, list[str]]:
+    """Write the columns to a Parquet file named by its content hash; returns its path and the column names in order.
+
+    lists: those of columns_read whose cells may be lists, which are written as JSON.
+    """
     if not is_frame(frame):
         raise DataError(f"{source}: expected a pandas DataFrame, found {describe_value(frame)}")
     names = column_names(frame, source)
@@ -75,9 +89,11 @@ def write_frame(frame: Any, source: str, columns_read: Sequence[str | int], fold
     if not len(frame):
         raise DataError(f"{source}: the DataFrame has no rows; add at least one")
     columns = {}
-    for position in dict.fromkeys(positions):
-        cells = cell_texts(frame.iloc[:, position], source, missing="")
-        columns[names[position]] = [encode_text(text) for text in cells]
+    for position, column in zip(positions, columns_read, strict=True):
+        cells = cell_texts(frame.iloc[:, position], source, missing="", lists=column in lists)
+        columns[names[position]] = [
+            encode_text(json_text.write(cell) if isinstance(cell, list) else cell) for cell in cells
+        ]
     path = folder / f"{content_digest(columns)[:32]}.parquet"
     if not path.exists():
         write_parquet(path, columns)

@@ -4,17 +4,18 @@ pandas is imported here only if the caller passes or requests a DataFrame.
 """
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from textpipe.data import text_file
 from textpipe.data.rows import value_text
 from textpipe.errors import DataError, suggest
+from textpipe.inference.cells import is_list, to_list
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Row = str | Mapping[str, str]
+Row = str | Mapping[str, Any]
 
 
 def is_frame(data: object) -> bool:
@@ -33,14 +34,15 @@ def is_series(data: object) -> bool:
 
 
 def to_rows(
-    data: Any, fields: Sequence[str] | Mapping[str, str], *, columns: Mapping[str, str | int] | None = None
-) -> tuple[list[Row], "pd.Index | None"]:
+    data: Any, fields: Sequence[str] | Mapping[str, str], *, columns: Mapping[str, str | int] | None = None,
+    lists: Container[str | int] = (),
+) -> tuple[list[Row], "pd.Index | None"]:  # fmt: skip
     """Rows for a model, and the index of a DataFrame or Series.
 
     fields: names of text fields, or {field: dtype}. data: a DataFrame with a column for each field (other columns are
     ignored), a Series of texts, or any iterable of texts or of dicts by field. columns: {field: column of the DataFrame,
-    or its number from 0} where the names differ. Raises DataError for a single text or dict, and for cells that are not
-    texts.
+    or its number from 0} where the names differ. lists: the fields whose cells may be lists, which stay lists. Raises DataError
+    for a single text or dict, and for cells that are not texts.
     """
     dtypes = dict(fields) if isinstance(fields, Mapping) else dict.fromkeys(fields, "string")
     fields = tuple(dtypes)
@@ -54,7 +56,7 @@ def to_rows(
             "rows: expected rows, found one dict; give a list of dicts, or pandas.DataFrame(...) of columns"
         )
     if is_frame(data):
-        return frame_to_rows(data, dtypes, columns or {}), data.index
+        return frame_to_rows(data, dtypes, columns or {}, lists), data.index
     if columns:
         raise DataError(
             f"columns: only valid for a DataFrame, but the rows are a {type(data).__name__}; leave columns out"
@@ -62,13 +64,16 @@ def to_rows(
     if is_series(data):
         if len(fields) != 1:
             raise DataError(f"rows: the model reads {', '.join(fields)}; give a DataFrame with these columns")
-        return list(cell_texts(data, "rows", missing=None)), data.index
+        cells = cell_texts(data, "rows", missing=None, lists=fields[0] in lists)
+        return [dict.fromkeys(fields, cell) if isinstance(cell, list) else cell for cell in cells], data.index
     if not isinstance(data, Iterable):
         raise DataError(f"rows: expected texts, dicts or a DataFrame, found {type(data).__name__}")
-    return [check_row(row, number, fields) for number, row in enumerate(data)], None
+    return [check_row(row, number, fields) for number, row in enumerate(data, 1)], None
 
 
-def frame_to_rows(frame: "pd.DataFrame", dtypes: Mapping[str, str], columns: Mapping[str, str | int]) -> list[Row]:
+def frame_to_rows(
+    frame: "pd.DataFrame", dtypes: Mapping[str, str], columns: Mapping[str, str | int], lists: Container[str | int] = ()
+) -> list[Row]:
     """The rows of a frame by field; a missing number becomes an empty cell."""
     fields = tuple(dtypes)
     for name in columns:
@@ -79,8 +84,8 @@ def frame_to_rows(frame: "pd.DataFrame", dtypes: Mapping[str, str], columns: Map
     requested = [columns.get(field, field) for field in fields]
     positions = text_file.column_indices("rows", names, requested, cure)
     cells = [
-        cell_texts(frame.iloc[:, position], "rows", missing=None if dtype == "string" else "")
-        for position, dtype in zip(positions, dtypes.values(), strict=True)
+        cell_texts(frame.iloc[:, position], "rows", missing=None if dtype == "string" else "", lists=field in lists)
+        for position, (field, dtype) in zip(positions, dtypes.items(), strict=True)
     ]
     return [dict(zip(fields, row, strict=True)) for row in zip(*cells, strict=True)]
 
@@ -127,11 +132,11 @@ def column_names(frame: "pd.DataFrame", source: str) -> list[str]:
     return [str(name) for name in frame.columns]
 
 
-def cell_texts(column: "pd.Series", source: str, *, missing: str | None) -> Iterable[str]:
+def cell_texts(column: "pd.Series", source: str, *, missing: str | None, lists: bool = False) -> Iterable[Any]:
     """The cells of a column as the texts that a file would have: 3 -> "3", True -> "true", bytes decoded as UTF-8.
 
     missing: replaces None and NaN; if None, they raise DataError. Integers that pandas stores as floats because a value
-    is missing are written as integers. Raises DataError naming the row.
+    is missing are written as integers. lists: whether a list, tuple or array is a cell, as a list. Raises DataError naming the row.
     """
     import pandas as pd
 
@@ -143,23 +148,31 @@ def cell_texts(column: "pd.Series", source: str, *, missing: str | None) -> Iter
     if not whole and str(column.dtype) in ("float32", "float16"):
         values = [str(value) for value in column.to_numpy()]  # "0.1", not the digits of the nearest float64
     name = f" {column.name!r}" if column.name is not None else ""
-    for number, (value, is_missing) in enumerate(zip(values, absent, strict=True)):
+    for number, (value, is_missing) in enumerate(zip(values, absent, strict=True), 1):
         if isinstance(is_missing, bool) and is_missing:
             if missing is None:
                 what = f"column{name}" if name else "the text"
                 raise DataError(
-                    f"{source}, row {number}{index_label(column, number)}: {what} is missing ({value}); fill it, for example with "
+                    f"{source}, row {number}{index_label(column, number - 1)}: {what} is missing ({value}); fill it, for example with "
                     ".fillna(''), or drop the row"
                 )
             yield missing
+            continue
+        if lists and is_list(value):
+            yield to_list(value)
             continue
         if missing is None and isinstance(value, bytes):
             value = value.decode(errors="replace")
         text = cell_text(int(value) if whole else value)
         if text is None:
+            cure = (
+                "join its entries with .map('\\n'.join)"
+                if isinstance(value, list)
+                else "convert the column with .astype(str)"
+            )
             raise DataError(
-                f"{source}, row {number}{index_label(column, number)}: column{name} holds {describe_value(value)} where a text was "
-                "expected; convert the column with .astype(str)"
+                f"{source}, row {number}{index_label(column, number - 1)}: column{name} holds {describe_value(value)} where a text was "
+                f"expected; {cure}"
             )
         yield text
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textpipe.errors import ModelError
-from textpipe.inference import frames
+from textpipe.inference import cells, frames
 from textpipe.savedmodel.description import DEFAULT
 from textpipe.savedmodel.signatures import LIKELIHOOD, Signature, find_giving
 
@@ -97,12 +97,13 @@ class LoadedModel:
     ) -> "list[dict[str, Any]] | pd.DataFrame":
         """The outputs of a signature for each row, in order, as dicts by output name.
 
-        rows: texts, dicts by field, a Series of texts, or a DataFrame with a column for each field. columns: {field:
-        column of the DataFrame} where the names differ. options: settings of a generator's decoder, {"beam_size": 3}.
+        rows: texts, dicts by field, a Series of texts, or a DataFrame with a column for each field; their cells may be lists,
+        paths and so on, as on the command line. columns: {field: column of the DataFrame} where the names differ. options: settings of a generator's decoder, {"beam_size": 3}.
         frame: return a DataFrame with the index of the rows. Raises DataError for invalid rows.
         """
-        inputs, index = frames.to_rows(rows, self.model.dtypes, columns=columns)
-        answers = self.model.predict(inputs, signature=signature, options=options)
+        reader = cells.reader_of(self.model)
+        inputs, index = frames.to_rows(rows, self.model.dtypes, columns=columns, lists=reader.lists)
+        answers = self.model.predict(reader.read(inputs), signature=signature, options=options)
         return frames.to_frame(answers, index, self.outputs(signature)) if frame else answers
 
     def explain(self, row: str | Mapping[str, Any], *, label: str | None = None) -> "Explanation":
@@ -127,7 +128,9 @@ class LoadedModel:
         rows: dicts with the source fields and the target field, or a DataFrame with these columns.
         """
         fields = self.scored_fields
-        pairs, index = frames.to_rows(rows, fields, columns=columns)
+        reader = cells.reader_of(self.model)
+        given, index = frames.to_rows(rows, fields, columns=columns, lists=reader.lists)
+        pairs = reader.read(given)
         scores = self.remote_scores(pairs, fields) if self.remote else self.scorer.score(pairs)
         return frames.to_frame(scores, index) if frame else scores
 
@@ -172,7 +175,7 @@ class LoadedModel:
         scores: list[dict[str, Any]] = []
         for start in range(0, len(rows), BATCH_ROWS):
             batch = [
-                parse_row(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start)
+                parse_row(fields, row, number) for number, row in enumerate(rows[start : start + BATCH_ROWS], start + 1)
             ]
             inputs = {field: [row[field] for row in batch] for field in fields}
             request = {"signature_name": self.likelihood.name, "inputs": inputs}

@@ -40,13 +40,16 @@ def format_record(file_format: str, values: Iterable[Any]) -> str:
     return ",".join('"' + text.replace('"', '""') + '"' if set(text) & set(',"\r\n') else text for text in texts)
 
 
-def count_complete(file_format: str, file: BinaryIO) -> tuple[int, int]:
-    """(records, bytes) of the complete records; a truncated last record and a table's header do not count."""
-    count = end = size = quotes = 0
+def count_complete(file_format: str, file: BinaryIO, multiple: int = 1) -> tuple[int, int]:
+    """(records, bytes) of the complete records, the largest multiple of them; a truncated last record and a table's header do not count."""
+    header = file_format != "jsonl"
+    count = end = size = quotes = kept = 0
     for text in file:
         size += len(text)
         if file_format == "csv":  # a line end inside quotes does not end the record
             quotes += text.count(b'"')
         if text.endswith(b"\n") and quotes % 2 == 0:
-            count, end = count + 1, size
-    return (count if file_format == "jsonl" else max(0, count - 1)), end
+            count += 1
+            if (count - header) % multiple == 0 or count == header:
+                kept, end = count, size
+    return max(0, kept - header), end

@@ -7,13 +7,14 @@ The graph is the same for an exported model (its likelihood signature) and for a
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from textpipe.config import plugins
 from textpipe.errors import ConfigError, DataError, ModelError, suggest
+from textpipe.inference import cells
 from textpipe.savedmodel import batching, loader, model_rows
 from textpipe.savedmodel.signatures import LIKELIHOOD, find_giving
 
@@ -23,7 +24,8 @@ Scores = dict[str, Any]
 @dataclass(frozen=True)
 class Scorer:
     """path: the model or pipeline file; fields: {field: dtype} of a pair, the sources, then the target; labels: the
-    classes, () for free text; answers: the module of answers/ that formats the scores."""
+    classes, () for free text; answers: the module of answers/ that formats the scores; kinds: {field: module of kinds/} of
+    the sources."""
 
     path: Path
     fields: dict[str, str]
@@ -31,6 +33,7 @@ class Scorer:
     labels: tuple[str, ...]
     answers: ModuleType
     function: Any  # takes tensors [B] by field name
+    kinds: Mapping[str, ModuleType] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = (), **options: Any) -> "Scorer":
@@ -58,7 +61,7 @@ class Scorer:
         # A loaded signature does not keep its variables alive, so the model is kept too.
         answers = answer_module(model.about, scoring.outputs)
         function = BoundFunction(model, model.signatures[scoring.name])
-        return cls(model.path, fields, target, labels, answers, function)
+        return cls(model.path, fields, target, labels, answers, function, cells.kinds_of(model))
 
     @classmethod
     def from_pipeline(cls, path: Path, overrides: tuple[str, ...], options: Mapping[str, Any]) -> "Scorer":
@@ -81,7 +84,8 @@ class Scorer:
             plugins.find("answers", plugins.find("tasks", loaded.task).ANSWER),
         )
         fields = {name: spec.dtype for name, spec in {**servable.row_inputs, **servable.target_input}.items()}
-        return cls(path, fields, servable.target, labels, answers, BoundFunction(servable, function))
+        kinds = {item.name: item.cells for item in plugins.find("tasks", loaded.task).FIELDS if item.side == "source"}
+        return cls(path, fields, servable.target, labels, answers, BoundFunction(servable, function), kinds)
 
     def score(self, rows: Sequence[Mapping[str, Any]], *, batch_rows: int = batching.BATCH_ROWS) -> list[Scores]:
         """One dict per pair, in order; rows are dicts with the source fields and the target field.
@@ -93,14 +97,14 @@ class Scorer:
 
         {"source": "Hallo", "target": "Hello"} -> {"log_prob": -0.4, "tokens": 2, "perplexity": 1.22, ...}
         """
-        columns: dict[str, list[Any]] = {field: [] for field in self.fields}
-        for number, row in enumerate(rows):
-            for field, dtype in self.fields.items():
+        columns: dict[str, list[Any]] = {name: [] for name in self.fields}
+        for number, row in enumerate(rows, 1):
+            for name, dtype in self.fields.items():
                 try:
-                    cell = model_rows.parse_cell(row.get(field), dtype, field, number)
+                    cell = model_rows.parse_cell(row.get(name), dtype, name, number)
                 except ModelError as error:
                     raise DataError(str(error)) from None
-                columns[field].append(model_rows.encode_cell(cell))
+                columns[name].append(model_rows.encode_cell(cell))
             for label in self.answers.names(row[self.target]) if self.labels else ():
                 if label not in self.labels:
                     raise DataError(
@@ -133,33 +137,36 @@ def answer_module(about: Mapping[str, Any], outputs: Collection[str]) -> ModuleT
 
 
 def read_pairs(
-    files: Sequence[Path], fields: Sequence[str], columns: Mapping[str, str | int], form: Any = None
-) -> list[dict[str, str]]:
+    files: Sequence[Path], fields: Sequence[str], columns: Mapping[str, str | int], form: Any = None,
+    kinds: Mapping[str, ModuleType] = MappingProxyType({}),
+) -> list[dict[str, Any]]:  # fmt: skip
     """Pairs from one file with a column for each field, or from parallel source and target files.
 
     fields: the sources, then the target. columns: {field: column, or its number from 0}; by default a column has the
-    name of its field. form: a format as in [ingest] format; guessed from the file name if None. Bytes that are not UTF-8
-    become U+FFFD, as in ingest. Raises DataError naming file and line.
+    name of its field. form: a format as in [ingest] format; guessed from the file name if None. kinds: {field: module of
+    kinds/} that parses its cells. Bytes that are not UTF-8 become U+FFFD, as in ingest. Raises DataError naming file and line.
     """
     from textpipe.data import sources, statistics
     from textpipe.data.rows import Repairs
 
-    for field in columns:
-        if field not in fields:
-            raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
+    for name in columns:
+        if name not in fields:
+            raise ConfigError(f"--columns {name}: the model has no such field{suggest(name, fields)}")
     if len(files) > 2 or (len(files) == 2 and (columns or len(fields) > 2)):
         raise ConfigError(
             f"{files[-1]}: expected one file with columns, or two files of lines, the {fields[0]} first; "
             "--columns needs one file"
         )
-    column_names: list[str | int] = [columns.get(field, field) for field in fields]
+    column_names: list[str | int] = [columns.get(name, name) for name in fields]
+    reader = cells.CellReader.of(kinds, files[0].parent)
     origin: sources.Source = files[0] if len(files) == 1 else dict(zip(fields, files, strict=True))
     options = sources.format_options(files[0], form or sources.infer_format(origin), given=form is not None)
-    rows: list[dict[str, str]] = []
-    repairs = Repairs()
+    rows: list[dict[str, Any]] = []
+    repairs = Repairs(list_columns=frozenset(columns.get(str(name), name) for name in reader.lists))
     for chunk in sources.read(origin, options, repairs, column_names, "test"):
         chunk = repairs.mend(chunk)
-        rows += [dict(zip(fields, cells, strict=True)) for cells in zip(*chunk.columns, strict=True)]
+        for line, texts in zip(chunk.lines, zip(*chunk.columns, strict=True), strict=True):
+            rows.append(reader.read_row(dict(zip(fields, texts, strict=True)), f"{chunk.source}, {chunk.unit} {line}"))
     statistics.log_repairs(files[0], repairs)
     if not rows:
         raise DataError(f"{files[0]}: has no pairs to score; add at least one row")

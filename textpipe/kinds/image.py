@@ -31,6 +31,12 @@ PREFIX = "data:image/"  # of a data URL, whose bytes follow in base64
 BASE64_START = ("iVBORw0KGgo", "/9j/")  # a PNG and a JPEG in base64
 
 
+class Picture(bytes):
+    """The bytes of a picture that has been decoded once, with the result of `identity`."""
+
+    identity: str
+
+
 class ImageProfile:
     """Formats, sizes, and the pictures that decoding changes."""
 
@@ -94,35 +100,32 @@ def parser(folder: Path) -> Callable[[str], bytes]:
         if contents is None:
             contents, place = read_file(folder / cell.strip()), cell.strip()
         try:
-            check(contents)
+            return decoded(contents)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from None
-        return contents
 
     return read
 
 
-def check(contents: bytes) -> None:
-    """Raise ValueError unless the bytes can be decoded."""
+def decoded(contents: bytes) -> Picture:
+    """The bytes of a picture with the identity of its pixels. Raises ValueError unless they can be decoded."""
     import tensorflow as tf
 
     from textpipe.data import image_ops
 
     header = image_file.read(contents)
     try:
-        image_ops.decoded(tf.constant(contents))
+        pixels = image_ops.decoded(tf.constant(contents)).numpy()
     except tf.errors.OpError:
         raise ValueError(f"a {header.format} whose pixels are damaged; copy it again") from None
+    picture = Picture(contents)
+    picture.identity = hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
+    return picture
 
 
 def identity(cell: bytes) -> str:
     """A text that two pictures share if their pixels are equal, however their files were written."""
-    import tensorflow as tf
-
-    from textpipe.data import image_ops
-
-    pixels = image_ops.decoded(tf.constant(cell)).numpy()
-    return hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
+    return (cell if isinstance(cell, Picture) else decoded(cell)).identity
 
 
 def from_base64(cell: str) -> bytes | None:

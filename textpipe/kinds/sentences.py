@@ -5,11 +5,11 @@
 In JSON the cell may also be a list of texts, ["Mary went to the garden.", "John took the milk."].
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from textpipe.data import json_text
 from textpipe.data.profile import TextProfile, add_counts, distribution
 from textpipe.kinds import text
 
@@ -56,25 +56,25 @@ def parse(cell: str) -> str:
     """One sentence per line, without blank ones and without white space at their ends.
 
     " Mary left.\\r\\n\\nJohn came. " and '["Mary left.", "John came."]' -> "Mary left.\\nJohn came."
+    '[]' and '[""]' -> "", as a blank text: an empty cell.
 
     Raises ValueError for a list with other things than texts.
     """
     lines = LINE_END.split(cell)
     if cell.startswith("["):
         try:
-            listed = json.loads(cell)
+            listed = json_text.parse(cell)
         except ValueError:
             listed = None
         if isinstance(listed, list):
-            other = next((item for item in listed if not isinstance(item, str)), None)
-            if other is not None:
-                raise ValueError(f"a list of sentences has {json.dumps(other)[:40]}, where every entry must be a text")
+            if others := [item for item in listed if type(item) is not str]:
+                raise ValueError(
+                    f"a list of sentences has {json_text.write(others[0])[:40]}, where every entry must be a text; "
+                    "quote it or leave it out"
+                )
             lines = [line for item in listed for line in LINE_END.split(item)]
     sentences = [line.strip() for line in lines]
-    joined = "\n".join(sentence for sentence in sentences if sentence)
-    if not joined:
-        raise ValueError("no sentence: all lines are blank")
-    return joined
+    return "\n".join(sentence for sentence in sentences if sentence)
 
 
 def texts(column: "pa.Array") -> "pa.StringArray":

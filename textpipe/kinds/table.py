@@ -1,6 +1,6 @@
 r"""A table: a line per row, cells separated by tabs, the names of the columns first; \n, \t, \p and \\ are escapes (text/table_syntax.py).
 
-At ingest a cell of the data file may also be CSV text, a JSON list of rows, or the path of a .csv or .tsv file.
+At ingest and in predict a cell may also be CSV text, a JSON list of rows, or the path of a .csv or .tsv file.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ NOUN, PLURAL = "a table", "tables"
 EXAMPLE = "City\tInhabitants\nGraz\t291,072\nLinz\t206,595"  # a cell, in a model card
 FEATURE = "cells"
 OPTIONAL = False  # rows with an empty cell are dropped
+LISTS = True  # in JSON, a cell may be a list of rows
 
 
 class TableProfile:

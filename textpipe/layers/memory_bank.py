@@ -8,6 +8,7 @@ A step and its gradient are written out, because differentiating a loop of so ma
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 SHIFTS = (-1, 0, 1)  # the slots that a head can move by in one step
@@ -15,6 +16,7 @@ WRITE, READ = 0, 1  # the heads, in the order of their outputs
 INITIAL_CONTENT = (
     1e-6  # of each component of the memory: Collier & Beel (2018) find that a constant trains most reliably
 )
+SEQUENTIAL_BIAS = 2.0  # of the sharpnesses and of the likeliest shifts of heads that start out sequential
 FIRST_SLOT = 10.0  # initial logit of slot 0, where both heads begin
 EPSILON = 1e-6  # keeps norms and logarithms finite
 
@@ -40,6 +42,17 @@ class MemoryBank(keras.layers.Layer):
         self.initial_logits = self.add_weight(shape=(2, self.slots), initializer=first_slot, name="initial_logits")
         self.initial_content = self.add_weight(shape=(self.width,), initializer="zeros", name="initial_content")
         self.built = True
+
+    def sequential_bias(self) -> np.ndarray:
+        """Bias of the controller's outputs with which, before training, the writing head moves on by one slot a step and the reading head stays: [O].
+
+        Both are sharp enough to keep to one slot. With a bias of zeros each step blurs the weightings: a third of each moves to either side.
+        """
+        bias = np.zeros(self.num_outputs, "float32")
+        bias[3 * self.width + 2 : 3 * self.width + 4] = SEQUENTIAL_BIAS
+        shifts = bias[4 * self.width + 6 :].reshape(2, len(SHIFTS))
+        shifts[WRITE, SHIFTS.index(1)] = shifts[READ, SHIFTS.index(0)] = SEQUENTIAL_BIAS
+        return bias
 
     def start(self, batch_size: Any) -> dict[str, Any]:
         """The state before the first step."""

@@ -8,7 +8,7 @@ that library's penalty of the bias. Larger values penalize more; they keep their
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from textpipe.config.sections import Section
 from textpipe.features._classes import num_logits
@@ -31,12 +31,16 @@ class Config(Section):
 
     A list for l2 is a regularization path: the values are fitted in turn, from the strongest, on the same rows in memory,
     and the one with the best validation result is kept (optimizers lbfgs and liblinear).
+
+    l2_extensions: values tried beyond a list's smallest, where the smallest tried so far is the best: each follows in the ratio of the two
+    before, such as 0.003 after 0.03 and 0.01.
     """
 
     kind: Literal["logistic_regression"] = "logistic_regression"
     loss: Literal["logistic", "hinge", "squared_hinge"] = "logistic"
     l1: float = Field(default=0.0, ge=0)
     l2: Strength | Annotated[list[Strength], Field(min_length=1)] = 1.0
+    l2_extensions: int = Field(default=0, ge=0, le=20)
 
     @field_validator("l2")
     @classmethod
@@ -45,10 +49,26 @@ class Config(Section):
             raise ValueError(f"expected different values, found {l2}")
         return l2
 
+    @model_validator(mode="after")
+    def extends_a_path(self) -> "Config":
+        if self.l2_extensions and (len(self.l2_path) < 2 or not self.l2_path[-1]):
+            raise ValueError(
+                f"l2_extensions: continues a list of at least two values of l2 above 0, but l2 is {self.l2}; give such a list, or leave "
+                "l2_extensions out"
+            )
+        return self
+
     @property
     def l2_path(self) -> list[float]:
         """The values of l2 to try, strongest first."""
         return sorted(self.l2, reverse=True) if isinstance(self.l2, list) else [self.l2]
+
+
+def kernel_shape(config: Config, sizes) -> tuple[int, int]:
+    """Rows and columns of the weights of all features."""
+    from textpipe.layers.inputs import dim_of
+
+    return sum(dim_of(size) for size in sizes.inputs.values()), num_logits(sizes.target)
 
 
 def build(config: Config, sizes, *, seed: int):
@@ -63,5 +83,6 @@ def build(config: Config, sizes, *, seed: int):
     model = LogisticRegression(dims, num_logits(sizes.target), l1=config.l1, l2=config.l2_path[0])
     model.row_loss = config.loss
     model.l2_path = tuple(config.l2_path)
+    model.l2_extensions = config.l2_extensions
     model.build()
     return model

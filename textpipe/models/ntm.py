@@ -20,6 +20,8 @@ GIVES = "tokens"
 class Config(Section):
     """[model] kind = "ntm".
 
+    heads: how they move before training: "uniform", as likely by each shift, or "sequential", where the writing head goes on by one slot a
+        step and the reading head stays, as copying needs it (measured for a few seeds in docs/ntm.md).
     embedding: "learned" has a vector for each token; "binary" the digits of a token's number, for sequences of bit vectors.
     """
 
@@ -27,6 +29,7 @@ class Config(Section):
     units: int = Field(100, ge=1)  # of the controller
     slots: int = Field(128, ge=3)  # of the memory
     slot_size: int = Field(20, ge=1)  # width of a slot
+    heads: Literal["uniform", "sequential"] = "uniform"
     embedding: Literal["binary", "learned"] = "learned"
     embedding_size: int = Field(32, ge=1)  # width of a learned embedding
     reads_answer: bool = True  # the controller also reads the answer so far; False as in the paper's copy tasks

@@ -9,6 +9,7 @@ from keras import ops
 
 from textpipe.layers.inputs import single_feature
 from textpipe.layers.uniform_dropout import Dropout
+from textpipe.runtime import sparse_product
 
 
 class Linear(keras.layers.Layer):
@@ -33,7 +34,7 @@ class Linear(keras.layers.Layer):
         if keras.backend.is_float_dtype(features.dtype):
             if len(features.shape) == 1:  # one number per row
                 features = features[:, None]
-            return ops.matmul(features, self.kernel)
+            return sparse_product.matmul(features, self.kernel)
         real = ops.cast(ops.not_equal(features, 0), self.compute_dtype)[:, :, None]  # [B, T, 1]
         total = ops.sum(ops.take(self.kernel, features, axis=0) * real, axis=1)  # [B, H]
         count = ops.maximum(ops.sum(real, axis=1), 1)  # [B, 1]

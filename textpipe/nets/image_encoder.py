@@ -9,6 +9,7 @@ from keras import ops
 from textpipe.layers.dropout import Dropout
 from textpipe.layers.image_convolution import ImageConvolution, ResidualBlock
 from textpipe.layers.normalization import LayerNorm
+from textpipe.layers.picture_shift import PictureShift
 from textpipe.nets.encoders import Encoder
 
 DARKEST, BRIGHTEST = 1, 255  # values of a pixel; 0 everywhere is no picture
@@ -40,11 +41,12 @@ class ImageEncoder(Encoder):
         self.grid = rows, columns
         self.norm = LayerNorm(channels, name="norm")
         self.drop = Dropout(config.dropout, seed=next(seeds), name="drop")
+        self.shift = PictureShift(config.shift, seed=next(seeds) if config.shift else 0, name="shift")
 
     def sublayers(self) -> Iterator[keras.layers.Layer]:
         for stage, blocks in zip(self.stages, self.blocks, strict=True):
             yield from (stage, *blocks)
-        yield from (self.norm, self.drop)
+        yield from (self.norm, self.drop, self.shift)
 
     def build(self, input_shape: Any = None) -> None:
         rows, columns = self.grid
@@ -54,7 +56,7 @@ class ImageEncoder(Encoder):
 
     def call(self, pixels: Any, training: bool = False) -> tuple[Any, Any]:
         """[B, H, W, C] uint8 -> states [B, L, D], mask [B, L]: False everywhere for no picture."""
-        values = ops.cast(pixels, self.compute_dtype)
+        values = ops.cast(self.shift(pixels, training=training), self.compute_dtype)
         states = (values - DARKEST) * (2 / (BRIGHTEST - DARKEST)) - 1  # -1 to 1
         for stage, blocks in zip(self.stages, self.blocks, strict=True):
             states = stage(states)

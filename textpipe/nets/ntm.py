@@ -60,6 +60,8 @@ class NeuralTuringMachine(keras.Model):
         num_outputs = self.memory.num_outputs
         self.head_kernel = weight("head_kernel", config.units, num_outputs, initializer=glorot(seed=next(self.seeds)))
         self.head_bias = weight("head_bias", num_outputs)
+        if config.heads == "sequential":
+            self.head_bias.assign(self.memory.sequential_bias())
         self.output_kernel = weight(
             "output_kernel", config.units + config.slot_size, answer_size, initializer=glorot(seed=next(self.seeds))
         )

@@ -4,6 +4,7 @@ from typing import Any
 
 STEPS = ["unicode", "casefold", "whitespace"]
 MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
+SHORT = 150  # characters of a text of a sentence or two, where pairs of words near each other help
 MIN_VALID = 30  # validation rows; fewer cannot choose l2
 
 # Logistic regression, with the best of these l2 on valid or, with few validation rows, one that suits most data.
@@ -12,14 +13,19 @@ FEW_ROWS_L2 = 0.1
 FEED_FORWARD = {"kind": "feed_forward", "units": [256], "dropout": 0.5}
 
 
-def features(num_characters: float) -> dict[str, Any]:
-    """[vectorize] features of texts with this many characters in all of train."""
+def features(num_characters: float, num_texts: float) -> dict[str, Any]:
+    """[vectorize] features of texts with this many characters in all of train; docs/classification.md has the accuracies."""
     table: dict[str, Any] = {"kind": "tfidf", "words": [1, 2]}
+    weights: dict[str, float] = {}
     if num_characters <= MAX_CHARACTERS:
         table["characters"] = [2, 5]
-    table |= {"frequency": "log", "norm": "family"}
-    if num_characters <= MAX_CHARACTERS:
-        table["weights"] = {"characters": 0.7}
+        weights["characters"] = 0.7
+    if 0 < num_characters <= min(SHORT * num_texts, MAX_CHARACTERS):
+        table["pairs"] = 8
+        weights["pairs"] = 0.7
+    table |= {"frequency": "log", "idf_power": 0.5, "norm": "family"}
+    if weights:
+        table["weights"] = weights
     return {**table, "marks": True}
 
 

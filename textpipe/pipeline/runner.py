@@ -9,15 +9,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from textpipe.cache import fingerprint
+from textpipe import engines
+from textpipe.cache import fingerprint, mirror
 from textpipe.cache.store import Artifact, Store
 from textpipe.config import chosen_fields, plugins
 from textpipe.config.sections import Section, check, load, override
 from textpipe.decoding import _fits
+from textpipe.engines import inline
 from textpipe.errors import ConfigError, ModelError, ThresholdError, suggest
 from textpipe.pipeline import bundled
 from textpipe.pipeline.tune_settings import Tune
-from textpipe.runtime import threads
+from textpipe.runtime import engine, threads
 
 ORDER = ("ingest", "normalize", "tokenize", "vectorize", "train", "evaluate", "export")  # unless the task has STAGES
 ARTIFACTS = Path("data/artifacts")
@@ -29,13 +31,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A validated pipeline file: its name (the file's stem), a section per stage, and the table [tune], if it has one."""
+    """A validated pipeline file: its name (the file's stem), a section per stage, the table [tune], if it has one, and [engine],
+    which is part of no cache key.
+    """
 
     name: str
     place: str
     task: str
     sections: dict[str, Section]
     tune: Section | None = None
+    engine: Section = inline.Config()
 
     @classmethod
     def load(cls, path: str | Path, overrides: tuple[str, ...] = ()) -> "Pipeline":
@@ -71,6 +76,7 @@ class Pipeline:
             raise ConfigError(
                 f"{path} [decode]: task {task!r} ranks the answers of a set and needs no decoder; leave [decode] out"
             )
+        chosen = engines.check(f"{path} [engine]", tables.pop("engine", engines.DEFAULT))
         own = {"tune": tables.pop("tune")} if "tune" in tables else {}
         sections = check(str(path), {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
         # By itself: its seed is that of the search, not the one at the top of the file.
@@ -80,7 +86,12 @@ class Pipeline:
         faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))
         if faults:
             raise ConfigError("\n".join(f"{path} {fault}" for fault in faults))
-        return cls(name or path.stem, str(path), task, sections, tune)
+        if export.ensemble:
+            try:
+                plugins.find("answers", plugins.find("tasks", task).ANSWER).check_ensemble(model.kind)
+            except ConfigError as error:
+                raise ConfigError(f"{path} {error}") from None
+        return cls(name or path.stem, str(path), task, sections, tune, chosen)
 
     @property
     def stages(self) -> tuple[str, ...]:
@@ -157,7 +168,7 @@ def plan(
     """
     check_stage(pipeline, until, "--until")
     with fingerprint.cached_analyses(artifacts / CODE):
-        return plan_steps(pipeline, until, Store(artifacts), contents)
+        return plan_steps(pipeline, until, mirror.open_store(artifacts), contents)
 
 
 def plan_steps(pipeline: Pipeline, until: str | None, store: Store, contents: bool) -> list[Step]:
@@ -168,7 +179,7 @@ def plan_steps(pipeline: Pipeline, until: str | None, store: Store, contents: bo
         inputs = inputs_of(pipeline, stage)
         unknown = [name for name in inputs if name not in known]
         current = stage_fingerprint(pipeline, stage, {name: known.get(name, "?") for name in inputs})
-        artifact = None if unknown else store.find(stage, fingerprint.key(current), contents=contents)
+        artifact = None if unknown else store.look(stage, fingerprint.key(current), contents=contents)
         if artifact:
             known[stage] = artifact.digest
             steps.append(Step(stage, "cached", (), artifact.path))
@@ -207,13 +218,13 @@ def run(
     """
     check_stage(pipeline, until, "--until")
     check_stage(pipeline, start, "--from")
-    store, result = Store(artifacts), Result(pipeline)
+    store, result = mirror.open_store(artifacts), Result(pipeline)
     if all(field.has_text for field in plugins.find("tasks", pipeline.task).FIELDS):
         threads.limit_intra_op()
     notify = on_event or (lambda stage, state, text: log.info("%s %s %s", stage, state, text))
     stages = pipeline.stages
     rebuild = set(stages) if force else set(stages[stages.index(start) :] if start else ())
-    with fingerprint.cached_analyses(artifacts / CODE):
+    with fingerprint.cached_analyses(artifacts / CODE), engine.use(engines.open(pipeline.engine)):
         try:
             build(result, store, stages_until(pipeline, until), rebuild, notify, contents)
             if "export" in result.artifacts:

@@ -169,23 +169,26 @@ def guess_format(files: Files) -> str | None:
 
 
 def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> templates.Size:
-    """Count the training rows, up to MAX_ROWS_READ, and the mean length of their texts. The first rows of other splits are
+    """Count the training rows, up to MAX_ROWS_READ, without those that are too long, and the mean length of their texts. The first rows of other splits are
     read to check their columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.data import sources
-    from textpipe.data.rows import Repairs
+    from textpipe.data.rows import Repairs, list_columns
 
     size = templates.Size()
     names = [field.name for field in fields]
     characters, words = [0] * len(names), [0] * len(names)
     of_lists = zip(fields, columns, strict=False)  # columns of stages.ingest keep come after those of the fields
-    lists = frozenset(column for field, column in of_lists if getattr(field.cells, "LISTS", False))
+    lists = list_columns((field.cells, column) for field, column in of_lists)
     repairs = Repairs("replace", "drop", encoding=section.encoding, list_columns=lists)
     for split, origin in sources.locate(None, section.files, section.format, columns).items():
         for source in origin:
             for rows in sources.read(source, section.format, repairs, columns, split):
                 if split == "train":
-                    size.rows += len(rows)
-                    for at, column in enumerate(rows.columns[: len(names)]):
+                    # Rows that ingest drops for their length, which would outweigh all others.
+                    cells = zip(*rows.columns[: len(names)], strict=True)
+                    kept = [row for row in cells if all(len(text or "") <= section.max_characters for text in row)]
+                    size.rows += len(kept)
+                    for at, column in enumerate(zip(*kept, strict=True)):
                         characters[at] += sum(len(text or "") for text in column)
                         words[at] += sum(len((text or "").split()) for text in column)
                     if size.rows >= MAX_ROWS_READ:

@@ -79,6 +79,9 @@ def groups() -> list[Group]:
     for name, module in ((name, module) for name, module in answers.items() if config_of(module)):
         groups += table_of(f"answer.{name}", module.Config, "[answer]", first_paragraph(module), done)
     groups += table_of("tune", Tune, "[tune]", first_paragraph(tune_settings), done)
+    for name in plugins.names("engines"):
+        module = plugins.find("engines", name)
+        groups += table_of(f"engine.{name}", module.Config, plugin_place("engine", name), first_paragraph(module), done)
     return groups
 
 

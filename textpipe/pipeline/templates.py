@@ -93,8 +93,8 @@ def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
 codec = "none"                      # "unigram" or "bpe" when the features are subword ids
 
 [vectorize]
-# TF-IDF of word n-grams and of character n-grams inside words, the latter with less weight; or {{ kind = "ids" }}
-features = {toml(classifier_defaults.features(characters))}
+# TF-IDF of word n-grams, of character n-grams inside words and, in short texts, of pairs of words; or {{ kind = "ids" }}
+features = {toml(classifier_defaults.features(characters, size.rows))}
 
 """
 

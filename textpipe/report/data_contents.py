@@ -16,7 +16,7 @@ MAX_BARS = 12  # classes of a chart
 
 def text_card(entry: Mapping[str, Any], facts: Sequence[str] = (), more: Sequence[tuple[str, str]] = ()) -> str:
     """A card of a text and its row."""
-    place = f"{entry['split']} row {entry['row']}"
+    place = f"{entry['split']} row {entry['row'] + 1}"
     return page.row_card([place, *facts], [("text", markup.text_html(entry["text"])), *more])
 
 
@@ -63,7 +63,7 @@ def label_errors_section(entry: Mapping[str, Any]) -> Section:
     """Labels of train that are probably wrong."""
     cards = [
         page.row_card(
-            [f"train row {item['row']}", f"margin {item['margin']:.3f}"],
+            [f"train row {item['row'] + 1}", f"margin {item['margin']:.3f}"],
             [
                 ("text", markup.text_html(item["text"])),
                 ("label", markup.escape(item["label"])),

@@ -86,8 +86,8 @@ def pair_card(entry: Mapping[str, Any]) -> str:
     """A card of two nearly equal texts, with their differences marked."""
     first, second = entry["text"], entry["other"]
     entries = [
-        (f"{first['split']} row {first['row']}", markup.mark_differences(first["text"], second["text"])),
-        (f"{second['split']} row {second['row']}", markup.mark_differences(second["text"], first["text"])),
+        (f"{first['split']} row {first['row'] + 1}", markup.mark_differences(first["text"], second["text"])),
+        (f"{second['split']} row {second['row'] + 1}", markup.mark_differences(second["text"], first["text"])),
     ]
     for at, key in enumerate(("labels", "other_labels")):
         if key in entry:

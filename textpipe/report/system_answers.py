@@ -7,6 +7,7 @@ import json
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,19 +25,24 @@ METRICS = "metrics.json"
 
 @dataclass(frozen=True)
 class Rows:
-    """Sources and references, and their fields; answer: a module of answers/.
+    """Cells of the source fields, {field: cell} of each row, and references, with their fields; answer: a module of answers/.
 
     A reference is a text, or a list if several answers are correct.
     """
 
-    source: Field
+    fields: tuple[Field, ...]
     target: Field
     answer: str
-    sources: list[str]
+    inputs: list[dict[str, Any]]
     references: list[str | list[str]]
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.inputs)
+
+    @cached_property
+    def sources(self) -> list[str]:
+        """The cells of each row as one text: with several fields, "field: cell" for each."""
+        return [joined(self.fields, row) for row in self.inputs]
 
     @property
     def view(self) -> ModuleType:
@@ -83,6 +89,11 @@ def load(
             if rows is not None:
                 shared_rows = read_rows(rows, model_fields(model.about, system), artifacts)
                 rows = None
+            elif shared_rows and (shown := next((item for item in shared_rows.fields if has_excerpts(item)), None)):
+                raise DataError(
+                    f"{system}: is a model, and a run has {shown.cells.PLURAL} in {shown.name!r} as words, which it cannot answer; "
+                    "give --rows PIPELINE or --rows FILE"
+                )
             assert shared_rows is not None
             runs[at] = predict_rows(names[at], model, shared_rows)
         answers.append(runs[at])
@@ -122,17 +133,18 @@ def read_answers(name: str, file: Path) -> Answers:
     lines = list(json_objects(file))
     if not lines:
         raise DataError(f"{file}: has no rows")
-    source, target, answer = fields_and_answer(file, lines[0])
-    keys = (source.name, target.name, "answer")
+    fields, target, answer = fields_and_answer(file, lines[0])
     for number, line in enumerate(lines, 1):
-        for key in keys:
+        for key in (*(item.name for item in fields if item.has_text), target.name, "answer"):
             if not isinstance(line.get(key), str):
                 raise DataError(f"{file}, line {number}: expected a text under {key!r}, found {line.get(key)!r}")
-    sources, _, answers = ([line[key] for line in lines] for key in keys)
+        for item in fields:
+            if item.name not in line:
+                raise DataError(f"{file}, line {number}: expected a cell under {item.name!r}, found none")
+    inputs = [{item.name: line[item.name] for item in fields} for line in lines]
     references = [references_of(line, target.name) for line in lines]
-    return Answers(
-        name, Rows(source, target, answer, sources, references), answers, [line.get("score") for line in lines]
-    )
+    answers, scores = [line["answer"] for line in lines], [line.get("score") for line in lines]
+    return Answers(name, Rows(fields, target, answer, inputs, references), answers, scores)
 
 
 def references_of(line: dict[str, Any], target: str) -> str | list[str]:
@@ -158,15 +170,15 @@ def json_objects(file: Path) -> Iterator[dict[str, Any]]:
             yield value
 
 
-def fields_and_answer(file: Path, line: dict[str, Any]) -> tuple[Field, Field, str]:
-    """The source and target fields of a run and its answer: those of its task, or of the task that matches the first line."""
+def fields_and_answer(file: Path, line: dict[str, Any]) -> tuple[tuple[Field, ...], Field, str]:
+    """The source fields and the target of a run, and its answer: those of its task, or of the task that matches the first line."""
     task = None
     if (file.parent / METRICS).is_file():
         task = json.loads((file.parent / METRICS).read_text(encoding="utf-8")).get("task")
     tasks = [task] if task else plugins.names("tasks")
     for module in (plugins.find("tasks", name) for name in tasks):
         if all(field.name in line for field in module.FIELDS):
-            return *source_and_target(module.FIELDS), module.ANSWER
+            return sources_of(module.FIELDS), source_and_target(module.FIELDS)[1], module.ANSWER
     known = "; ".join(", ".join(field.name for field in plugins.find("tasks", name).FIELDS) for name in tasks)
     raise DataError(
         f"{file}, line 1: expected the fields of a task ({known}), found {', '.join(line)}; rename the keys"
@@ -179,16 +191,34 @@ def source_and_target(fields: Sequence[Field]) -> tuple[Field, Field]:
     return source, target
 
 
+def sources_of(fields: Sequence[Field]) -> tuple[Field, ...]:
+    """The source fields."""
+    return tuple(field for field in fields if field.side == "source")
+
+
+def joined(fields: Sequence[Field], row: dict[str, Any]) -> str:
+    """The cells of a row as one text, bytes as their kind's excerpt."""
+    texts = [item.cells.excerpt(cell) if isinstance(cell := row[item.name], bytes) else str(cell) for item in fields]
+    if len(texts) == 1:
+        return texts[0]
+    return "\n".join(f"{item.name}: {text}" for item, text in zip(fields, texts, strict=True))
+
+
+def has_excerpts(item: Field) -> bool:
+    """Whether a run's predictions.jsonl has other texts than the field's cells."""
+    return hasattr(item.cells, "excerpt")
+
+
 def view_of(answer: str) -> ModuleType:
     """The module of views/ that shows an answer."""
     return plugins.find("report.views", plugins.find("answers", answer).VIEW)
 
 
-def model_fields(about: dict[str, Any], system: str) -> tuple[Field, Field, str]:
+def model_fields(about: dict[str, Any], system: str) -> tuple[tuple[Field, ...], Field, str]:
     """The fields a model was trained on and its answer, from its textpipe.json."""
     try:
-        fields = source_and_target([Field(item["name"], item["side"], item["kind"]) for item in about["fields"]])
-        return *fields, description.answer_kind(about)
+        fields = [Field(item["name"], item["side"], item["kind"]) for item in about["fields"]]
+        return sources_of(fields), source_and_target(fields)[1], description.answer_kind(about)
     except (KeyError, TypeError, StopIteration):
         raise DataError(
             f"{system}: does not record which fields it was trained on, so no rows can be read for it; compare it with a "
@@ -196,11 +226,13 @@ def model_fields(about: dict[str, Any], system: str) -> tuple[Field, Field, str]
         ) from None
 
 
-def read_rows(path: str, fields: tuple[Field, Field, str], artifacts: Path) -> Rows:
-    """Rows for a model to answer: the test split of a pipeline file, or a file with columns named after the fields."""
-    source, target, answer = fields
-    names = [source.name, target.name]
-    columns: list[list[str]] = [[], []]
+def read_rows(path: str, fields: tuple[tuple[Field, ...], Field, str], artifacts: Path) -> Rows:
+    """Rows for a model to answer: the test split of a pipeline file, or a file with columns named after the fields, whose cells
+    are read as by `predict`. Raises DataError with file and line of a cell that cannot be read.
+    """
+    sources, target, answer = fields
+    names = [*(item.name for item in sources), target.name]
+    columns: list[list[Any]] = [[] for _ in names]
     if file := pipeline_file(path):
         from textpipe.data import shards
 
@@ -213,23 +245,31 @@ def read_rows(path: str, fields: tuple[Field, Field, str], artifacts: Path) -> R
                     )
                 values += batch.column(name).to_pylist()
     else:
-        from textpipe.data import sources, text_file
+        from textpipe.data import sources as data_files
+        from textpipe.data import text_file
         from textpipe.data.rows import Repairs
+        from textpipe.inference.cells import CellReader
 
         text_file.check_exists(Path(path))
-        kind = sources.infer_format(path)
+        kind = data_files.infer_format(path)
         if kind is None:
             raise DataError(f"{path}: cannot tell the format from the name; name it .tsv, .csv, .jsonl or .parquet")
-        options, repairs = plugins.find(sources.PACKAGE, kind).Config(), Repairs()
-        for batch in sources.read(Path(path), options, repairs, names, "test"):
-            for column, values in zip(repairs.mend(batch).columns, columns, strict=True):
-                values += column
-    return Rows(source, target, answer, columns[0], [*columns[1]])
+        reader = CellReader.of({item.name: item.cells for item in sources}, Path(path).parent)
+        options, repairs = plugins.find(data_files.PACKAGE, kind).Config(), Repairs(list_columns=reader.lists)
+        for batch in data_files.read(Path(path), options, repairs, names, "test"):
+            rows = repairs.mend(batch)
+            for name, column, values in zip(names, rows.columns, columns, strict=True):
+                values += [
+                    reader.read_cell(name, cell, f"{path}, {rows.unit} {line}")
+                    for line, cell in zip(rows.lines, column, strict=True)
+                ]
+    inputs = [dict(zip(names, row, strict=False)) for row in zip(*columns[:-1], strict=True)]
+    return Rows(sources, target, answer, inputs, columns[-1])
 
 
 def predict_rows(name: str, model: Any, rows: Rows) -> Answers:
     """A model's answers to rows."""
-    predictions = model.predict([{rows.source.name: text} for text in rows.sources])
+    predictions = model.predict(rows.inputs)
     if predictions and "answer" not in predictions[0]:
         raise DataError(f"{model.path}: gives {', '.join(predictions[0])} and no answer, so it cannot be compared")
     answers = [str(prediction["answer"]) for prediction in predictions]

@@ -14,6 +14,7 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 # Errors of the operating system that TensorFlow, HDF5 and Arrow quote in their own exceptions.
 QUOTED_ERRNOS = (*DISK_FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.EIO)
 USER_ERROR, RESOURCE_ERROR = 2, 4  # exit codes
+RESOURCE_EXHAUSTED = 8  # the code of a c_api.CallError
 
 
 def ensure_temporary_folder() -> None:
@@ -42,7 +43,9 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     """A message and an exit code for an error of the environment; None for a bug, which needs its traceback."""
     if isinstance(error, MemoryError):
         return "out of memory; use smaller batches or shorter texts, or add memory", RESOURCE_ERROR
-    if type(error).__name__ == "ResourceExhaustedError" and type(error).__module__.startswith("tensorflow"):
+    name, module = type(error).__name__, type(error).__module__
+    exhausted = name == "ResourceExhaustedError" and module.startswith("tensorflow")
+    if exhausted or (name == "CallError" and getattr(error, "code", None) == RESOURCE_EXHAUSTED):
         return f"out of memory: {first_line(error)}; use smaller batches, or add memory", RESOURCE_ERROR
     if isinstance(error, OSError) and "No usable temporary directory" in str(error):
         return (
@@ -74,7 +77,7 @@ def explain_os_error(error: OSError) -> tuple[str, int]:
 def failed_import(error: BaseException) -> str | None:
     """The third-party library whose import failed: a missing one, or the innermost one whose module was executing."""
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("textpipe"):
-        return error.name
+        return error.name.partition(".")[0]
     traceback, library = error.__traceback__, None
     while traceback:
         frame = traceback.tb_frame

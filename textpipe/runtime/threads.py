@@ -8,6 +8,8 @@ in parallel as there are cores, was 1.2 to 1.4 times as fast on two cores.
 import os
 import sys
 
+from textpipe.runtime import lazy_tensorflow
+
 VARIABLE = "TF_NUM_INTRAOP_THREADS"  # cores per operation; TensorFlow reads it when it runs its first operation
 MAX_SHARDS = 4  # shards in parallel; more would be too small to pay off
 
@@ -18,7 +20,7 @@ def limit_intra_op() -> None:
         return
     num_threads = max(1, num_cores() // MAX_SHARDS)
     tensorflow = sys.modules.get("tensorflow")
-    if tensorflow is not None:
+    if tensorflow is not None and lazy_tensorflow.imported():
         try:
             tensorflow.config.threading.set_intra_op_parallelism_threads(num_threads)
         except RuntimeError:  # already started

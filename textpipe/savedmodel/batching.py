@@ -20,19 +20,21 @@ def run_in_batches(
 ) -> list[dict[str, Any]]:
     """One dict of outputs per row, in the rows' order.
 
-    columns: texts as bytes, or numbers. function: takes them by name as tensors [B], strings or float32, and the tensors of
-    `fixed`; returns tensors whose first axis is B.
+    columns: texts as bytes, or numbers. function: takes them by name as tensors [B] (or arrays, see calls.call), strings or
+    float32, and the tensors of `fixed`; returns tensors whose first axis is B.
 
     Rows are sorted by length to reduce padding; batches of long rows have fewer than batch_rows. Batches run in parallel
     because a search has many small operations: one batch at a time leaves a third of two cores idle.
     """
-    import tensorflow as tf
+    import numpy as np
+
+    from textpipe.savedmodel import calls
 
     dtypes = {
-        name: tf.string if isinstance(next(iter(values), b""), bytes) else tf.float32
+        name: np.dtype(object if isinstance(next(iter(values), b""), bytes) else np.float32)
         for name, values in columns.items()
     }
-    texts = [values for name, values in columns.items() if dtypes[name] == tf.string]
+    texts = [values for name, values in columns.items() if dtypes[name].kind == "O"]
     lengths = [sum(map(len, values)) for values in zip(*texts, strict=True)]
     if not texts:
         lengths = [0] * len(next(iter(columns.values())))
@@ -40,9 +42,9 @@ def run_in_batches(
     rows: list[dict[str, Any]] = [{} for _ in order]
 
     def answer(batch: Sequence[int]) -> None:
-        inputs = {name: tf.constant([values[at] for at in batch], dtypes[name]) for name, values in columns.items()}
-        for name, values in sorted(function(**inputs, **(fixed or {})).items()):
-            for at, value in zip(batch, values.numpy(), strict=True):
+        inputs = {name: np.array([values[at] for at in batch], dtypes[name]) for name, values in columns.items()}
+        for name, values in calls.call(function, {**inputs, **(fixed or {})}).items():
+            for at, value in zip(batch, values, strict=True):
                 rows[at][name] = to_python(value)
 
     # The longest first: started last, it would run alone at the end.

@@ -11,14 +11,17 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from textpipe.errors import ModelError, suggest
-from textpipe.runtime import stderr, without_keras
-from textpipe.savedmodel import description, manifest, publish
+from textpipe.runtime import lazy_tensorflow, tensorflow_library
+from textpipe.savedmodel import description, manifest, messages, publish
 from textpipe.savedmodel import signatures as records
 from textpipe.savedmodel.batching import BATCH_ROWS, run_in_batches, to_python
 from textpipe.savedmodel.model_rows import Row, encode, parse_row, to_examples
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ABOUT = description.NAME
 read_about = description.read
@@ -26,7 +29,9 @@ GOLDEN = "assets.extra/golden.jsonl"  # rows with the answers of training-side c
 DEFAULT = description.DEFAULT
 # The graph's message for an option outside its bounds, and for a cell that it cannot read.
 REFUSED = re.compile(r"assertion failed: \[((?:option|expected) [^]]*)\] \[([^]]*)\]")
+DAMAGED = re.compile(r"Invalid (PNG|JPEG) data")  # what TensorFlow says of a picture that it cannot decode
 
+Runtime = Literal["python", "session"]  # see runtimes.py
 FIELD_DTYPES = ("string", "float32")  # dtypes of row fields
 
 
@@ -44,32 +49,36 @@ class Model:
     about: dict[str, Any]
     signatures: dict[str, Any]
     input_defaults: dict[str, dict[str, Any]]
-    loaded: Any  # keeps the variables the signatures use alive
+    loaded: Any  # keeps the variables the signatures use alive; a session.Session in the runtime "session"
     described: dict[str, records.Signature] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str | Path, *, verify: bool = True) -> "Model":
+    def load(
+        cls, path: str | Path, *, verify: bool = True, runtime: Runtime = "python", saved: Any = None
+    ) -> "Model":  # fmt: skip
         """Load saved_models/NAME (its latest version), NAME/VERSION, or any SavedModel directory.
+
+        runtime: what runs it, see runtimes.py; with "session", signatures are functions of arrays instead of tensors. saved: the
+        parsed saved_model.pb, where the caller has it.
 
         Raises ModelError when there is no model, when a file differs from the manifest, when this version does not read
         its format, or when loading fails.
         """
+        from textpipe.savedmodel import runtimes
+
         folder = find_version(Path(path))
+        if runtime == "session":
+            tensorflow_library.preload()
         if verify and (folder / manifest.NAME).exists():
             manifest.verify(folder)
         about = read_about(folder)
         description.check(folder, about)
         if about and not (folder / manifest.NAME).exists():
             raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
-        tf = without_keras.import_tensorflow()
-        try:
-            with stderr.quiet_loggers(
-                "tensorflow", "absl"
-            ):  # "ops with unsaved custom gradients", which a server does not need
-                loaded = tf.saved_model.load(str(folder))
-        except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()
-            raise ModelError(f"{folder}: cannot be loaded as a SavedModel ({reason[0] if reason else error})") from None
+        if runtime == "session":
+            lazy_tensorflow.install()
+            saved = saved or messages.read_saved_model(folder)  # once
+        loaded = runtimes.load(folder, runtime, saved)
         signatures = dict(loaded.signatures)
         if not signatures:
             raise ModelError(f"{folder}: has no signatures to call; export it with signatures")
@@ -84,7 +93,7 @@ class Model:
             tuple(sorted(input_specs(default))),
             about,
             signatures,
-            read_input_defaults(folder),
+            read_input_defaults(saved or messages.read_saved_model(folder)),
             loaded,
             described,
         )
@@ -143,16 +152,21 @@ class Model:
             if name not in fixed and spec.dtype.name not in FIELD_DTYPES:
                 raise ModelError(f"{self.path}: input {name!r} of {signature!r} takes {spec.dtype.name}, not strings")
         columns: dict[str, list[Any]] = {field: [] for field in self.fields}
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows, 1):
             for field, cell in parse_row(self.dtypes, row, number).items():
                 columns[field].append(encode(cell) if isinstance(cell, str) else cell)
         if described := self.described[signature].inputs_of_kind(records.EXAMPLES):
             columns = dict.fromkeys(described, to_examples(columns))
-        import tensorflow as tf
+        if missing := sorted(names.keys() - columns.keys() - fixed.keys()):
+            raise ModelError(
+                f"{self.path}: {signature!r} takes {', '.join(missing)} besides {', '.join(self.fields)}, which are all that "
+                "predict has; choose another signature"
+            )
+        from textpipe.runtime.c_api import CallError
 
         try:
             return run_in_batches(function, columns, batch_rows=batch_rows, fixed=fixed)
-        except tf.errors.OpError as error:
+        except CallError as error:
             if reason := refusal(error.message):
                 raise ModelError(f"{self.path}: {reason}") from None
             raise ModelError(f"{self.path}: {signature!r} failed on these rows ({error.message})") from None
@@ -164,18 +178,15 @@ class Model:
         return {name: spec.dtype.name for name, spec in sorted(input_specs(default).items())}
 
     def defaults(self, signature: str) -> dict[str, Any]:
-        """Default tensors of a signature's optional inputs, which a server fills in but Python does not."""
-        import tensorflow as tf
-
-        protos = self.input_defaults.get(signature, {})
-        return {name: tf.constant(tf.make_ndarray(proto)) for name, proto in protos.items()}
+        """Default values of a signature's optional inputs, which a server fills in but Python does not."""
+        return dict(self.input_defaults.get(signature, {}))
 
     def option_defaults(self) -> dict[str, Any]:
         """The options of `predict` with their defaults: {"beam_size": 5, ...}; {} for none."""
         taking = records.find_with_options(self.described.values())
         defaults = self.defaults(taking.name) if taking else {}
         names = taking.options if taking else ()
-        return {name: to_python(value.numpy().reshape(-1)[0]) for name, value in defaults.items() if name in names}
+        return {name: to_python(value.reshape(-1)[0]) for name, value in defaults.items() if name in names}
 
     def bounds(self) -> dict[str, list[Any]]:
         """The lowest and highest value of each numeric option: {"beam_size": [1, 64], ...}."""
@@ -183,7 +194,9 @@ class Model:
 
     def option_tensors(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The inputs, except fields, of the signature that takes options: defaults, replaced by those in `options`."""
-        import tensorflow as tf
+        import numpy as np
+
+        from textpipe.runtime import dtypes
 
         taking = records.find_with_options(self.described.values())
         assert taking is not None
@@ -192,22 +205,26 @@ class Model:
         for name, value in options.items():
             if name not in names:
                 raise ModelError(f"{self.path}: no option {name!r}{suggest(name, names)}")
-            number = parse_option(value, tensors[name].dtype.name)
+            dtype = dtypes.dtype_name(tensors[name])
+            number = parse_option(value, dtype)
             if number is None:
-                expected = option_noun(tensors[name].dtype.name)
+                expected = option_noun(dtype)
                 raise ModelError(f"{self.path}: option {name} expects {expected}, found {value!r}")
             low, high = bounds.get(name, (number, number))
             if not low <= number <= high:
                 side = f"at least {low}" if number < low else f"at most {high}"
                 raise ModelError(f"{self.path}: option {name} must be {side}, found {value}")
-            tensors[name] = tf.fill(tensors[name].shape, tf.constant(number, tensors[name].dtype))
+            tensors[name] = np.full(tensors[name].shape, number, tensors[name].dtype)
         return tensors
 
 
 def refusal(message: str) -> str | None:
     """What a graph says of a value that it refuses, out of TensorFlow's message; None for other errors."""
-    match = REFUSED.search(message)
-    return f"{match[1]} {match[2]}" if match else None
+    if match := REFUSED.search(message):
+        return f"{match[1]} {match[2]}"
+    if match := DAMAGED.search(message):
+        return f"expected a picture that can be decoded, found a {match[1]} that is damaged"
+    return None
 
 
 def convert_outputs(signature: records.Signature, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -243,13 +260,15 @@ def shape_of(spec: Any) -> records.Shape:
     return () if spec.shape.rank is None else tuple(spec.shape.as_list())
 
 
-def read_input_defaults(folder: Path) -> dict[str, dict[str, Any]]:
-    """The TensorProtos that a server fills in for inputs a request omits: {signature: {input: value}}."""
-    from tensorflow.core.protobuf import saved_model_pb2
+def read_input_defaults(saved: Any) -> dict[str, dict[str, "np.ndarray"]]:
+    """The arrays that a server fills in for inputs a request omits: {signature: {input: value}}."""
+    from textpipe.runtime import dtypes
 
-    saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     definitions = (item for graph in saved.meta_graphs for item in graph.signature_def.items())
-    return {name: dict(sorted(signature.defaults.items())) for name, signature in definitions}
+    return {
+        name: {key: dtypes.default_array(proto) for key, proto in sorted(signature.defaults.items())}
+        for name, signature in definitions
+    }
 
 
 def option_noun(dtype: str) -> str:

@@ -30,7 +30,7 @@ def encode_cell(cell: Any) -> Any:
 
 
 def parse_row(fields: Mapping[str, str], row: Row, number: int) -> dict[str, Any]:
-    """A row by field: texts as str, bytes as bytes, numbers as float, NaN when missing. Raises ModelError with the row number.
+    """A row by field: texts as str, bytes as bytes, numbers as float, NaN when missing. Raises ModelError with the row's number, from 1.
 
     fields: {field: dtype}, as in Model.dtypes; a str, bytes or {"b64": ...} is the row of a model with one field.
     """
@@ -87,15 +87,17 @@ def is_base64(value: Any) -> bool:
 
 def to_examples(columns: Mapping[str, Sequence[Any]]) -> list[bytes]:
     """Serialized tf.Examples, one per row, with a bytes or float feature per field."""
-    import tensorflow as tf
+    from tensorflow.core.example import example_pb2, feature_pb2
 
     def feature_of(value: Any) -> Any:
         if isinstance(value, bytes):
-            return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-        return tf.train.Feature(float_list=tf.train.FloatList(value=[value]))
+            return feature_pb2.Feature(bytes_list=feature_pb2.BytesList(value=[value]))
+        return feature_pb2.Feature(float_list=feature_pb2.FloatList(value=[value]))
 
     out = []
     for values in zip(*columns.values(), strict=True):
         feature = {name: feature_of(value) for name, value in zip(columns, values, strict=True)}
-        out.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString(deterministic=True))
+        out.append(
+            example_pb2.Example(features=feature_pb2.Features(feature=feature)).SerializeToString(deterministic=True)
+        )
     return out

@@ -6,9 +6,8 @@ were found by comparing their op registries.
 """
 
 from pathlib import Path
-from typing import Any
 
-from textpipe.errors import ModelError
+from textpipe.savedmodel.messages import op_names, read_saved_model
 
 # Ops that TensorFlow Text 2.12.1 registers.
 TEXT_OPS = frozenset(
@@ -89,22 +88,10 @@ MISSING_OPS = {"2.19": UNLINKED_OPS | LATER_TEXT_OPS, "2.20": UNLINKED_OPS, "2.2
 
 def model_ops(path: str | Path) -> list[str]:
     """The sorted names of ops in a SavedModel's graphs and functions. Raises ModelError when it cannot be read."""
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
     from textpipe.savedmodel import loader
 
-    folder = loader.find_version(Path(path))
-    try:
-        saved = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    except (OSError, DecodeError) as error:
-        raise ModelError(f"{folder / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
-    ops: set[str] = set()
-    for graph in saved.meta_graphs:
-        functions = graph.graph_def.library.function
-        nodes: list[Any] = [*graph.graph_def.node, *(node for function in functions for node in function.node_def)]
-        ops |= {node.op for node in nodes} - {function.signature.name for function in functions}
-    return sorted(ops)
+    saved = read_saved_model(loader.find_version(Path(path)))
+    return sorted(set[str]().union(*map(op_names, saved.meta_graphs)))
 
 
 def report(path: str | Path) -> tuple[list[str], bool]:

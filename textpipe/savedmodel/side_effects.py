@@ -6,12 +6,14 @@ its op list; all others only compute tensors. Two uses are allowed: saving and r
 filling tables from the model's own assets.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from textpipe.errors import ModelError
+from textpipe.savedmodel.messages import read_saved_model
 
 # Without the prefix "Experimental" and a version suffix: ExperimentalCSVDatasetV2 -> CSVDataset.
 FILES = frozenset(
@@ -138,16 +140,6 @@ def report(path: str | Path) -> list[str]:
     ]
 
 
-def read_saved_model(folder: Path) -> Any:
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    try:
-        return saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    except (OSError, DecodeError) as error:
-        raise ModelError(f"{folder / 'saved_model.pb'}: cannot be read ({error}); export the model again") from None
-
-
 class Graph:
     """A MetaGraphDef: its main graph (container ""), and its functions by name."""
 
@@ -199,11 +191,12 @@ class Graph:
         for key in INIT_KEYS:
             outputs.update(self.meta_graph.collection_def[key].node_list.value)
         nodes = self.ancestors([saver.save_tensor_name, saver.restore_op_name]) - self.ancestors(outputs)
-        saver_functions = self.called_functions(node for name, node in self.main.items() if name in nodes)
-        others = self.called_functions(node for name, node in self.main.items() if name not in nodes)
+        calls = {name: callees(node) for name, node in self.main.items()}
+        saver_functions = self.called_functions(called for name, called in calls.items() if name in nodes)
+        others = self.called_functions(called for name, called in calls.items() if name not in nodes)
         others |= set(self.meta_graph.object_graph_def.concrete_functions)
         others |= set(self.functions) - saver_functions
-        others |= self.called_functions(node for name in others for node in self.nodes(name).values())
+        others |= self.called_functions(self.calls[name] for name in others if name in self.calls)
         return nodes, saver_functions - others
 
     def ancestors(self, names: Iterable[str]) -> set[str]:
@@ -217,15 +210,20 @@ class Graph:
                 waiting += map(node_name, self.main[name].input)
         return nodes
 
-    def called_functions(self, nodes: Iterable[Any]) -> set[str]:
-        """Functions that nodes call, directly or not."""
+    @functools.cached_property
+    def calls(self) -> dict[str, set[str]]:
+        """What the nodes of each function may call."""
+        return {name: set().union(*map(callees, item.node_def)) for name, item in self.functions.items()}
+
+    def called_functions(self, names: Iterable[set[str]]) -> set[str]:
+        """The functions among these names, and those that they call, directly or not."""
         called: set[str] = set()
-        waiting = list(nodes)
+        waiting = set().union(*names)
         while waiting:
-            for name in callees(waiting.pop()) & set(self.functions):
-                if name not in called:
-                    called.add(name)
-                    waiting += self.functions[name].node_def
+            name = waiting.pop()
+            if name in self.functions and name not in called:
+                called.add(name)
+                waiting |= self.calls[name]
         return called
 
     # Origin of a path

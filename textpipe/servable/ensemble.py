@@ -3,7 +3,8 @@
     ensemble = ["data/artifacts/latest/multi30k_en_de_seed2", "saved_models/multi30k_en_de_transformer"]
     ensemble = { members = ["data/artifacts/train/6fd1..."], mean = "geometric" }
 
-At the top of a pipeline file: evaluate and export then use the pipeline's model together with these.
+At the top of a pipeline file: evaluate and export then use the pipeline's model together with these. Models that generate text are joined at
+each token and share a vocabulary; members of a classifier are exported models, each with features of its own, in the same graph.
 """
 
 import json
@@ -17,12 +18,14 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ConfigError
+from textpipe.savedmodel import manifest
 from textpipe.training.warm_start import source_weights
 
 
 class Ensemble(Section):
     """members: trained models as in [train] init.from (a train artifact, data/artifacts/latest/PIPELINE, an exported model),
-    or a weights file of the pipeline's own [model]. mean: how to average the members' probabilities of each next token.
+    or a weights file of the pipeline's own [model]; for classifiers exported models alone. mean: how to average the members' probabilities
+    of each next token, or of each class.
 
     models: the members' [model] tables, read from them, so that results depend on their code.
     """
@@ -42,13 +45,20 @@ class Ensemble(Section):
             )
         if "models" in table:
             raise ValueError("models: unknown key; the models are read from members")
-        tables = [read_model_json(origin) for origin in map(locate_member, table["members"]) if origin.model.exists()]
-        return {**table, "models": [model["model"] for model in tables]}
+        origins = [locate_member(member) for member in table["members"]]
+        return {**table, "models": [read_model_json(origin)["model"] for origin in origins if origin.model.exists()]}
 
     @property
     def files(self) -> list[Path]:
-        """Every file that is read of the members, for the cache key."""
-        return [path for member in self.members for path in locate_member(member).files if path.exists()]
+        """Every file that is read of the members, for the cache key; an exported model's manifest stands for its graph."""
+        origins = [locate_member(member) for member in self.members]
+        files = [[*origin.files, exported_folder(origin) / manifest.NAME] for origin in origins]
+        return [path for paths in files for path in paths if path.exists()]
+
+    @property
+    def folders(self) -> list[Path]:
+        """The folder of each member, which has a saved_model.pb if it is an exported model."""
+        return [exported_folder(locate_member(member)) for member in self.members]
 
 
 def locate_member(member: str) -> source_weights.Origin:
@@ -65,22 +75,49 @@ def locate_member(member: str) -> source_weights.Origin:
         raise ConfigError(str(error).replace("[train] init.from:", "ensemble:", 1)) from None
 
 
+def exported_folder(origin: source_weights.Origin) -> Path:
+    """The folder of an exported model, or of a train artifact."""
+    return origin.weights.parent
+
+
 def read_model_json(origin: source_weights.Origin) -> dict[str, Any]:
-    """A member's model.json: {"model": its [model] table, "sizes": features.json}."""
-    return json.loads(origin.model.read_text(encoding="utf-8"))
+    """A member's model.json: {"model": its [model] table, "sizes": features.json}.
+
+    Raises ConfigError if it is damaged, or if this version of textpipe has no such model or setting.
+    """
+    try:
+        tables = json.loads(origin.model.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(
+            f"ensemble: {origin.model}: cannot be read ({error}); export or train that model again"
+        ) from None
+    if not isinstance(tables, dict) or not all(isinstance(tables.get(key), dict) for key in ("model", "sizes")):
+        raise ConfigError(
+            f"ensemble: {origin.model}: expected an object with model and sizes, found another; export or train that model again"
+        )
+    try:
+        Plugin.check("models", tables["model"])
+    except ValueError as error:
+        raise ConfigError(
+            f"ensemble: {origin.model}: {error}; train that model again with this version of textpipe"
+        ) from None
+    return tables
 
 
-def build_ensemble(section: Ensemble, own: Any, train: Path, task: ModuleType) -> Any:
-    """Build one model from the pipeline's own and the section's members.
+def build_ensemble(section: Ensemble, own: Any, train: Path, task: ModuleType) -> tuple[Any, Any]:
+    """Build one model from the pipeline's own and the section's members; and the members that read raw rows, or None.
 
-    own: the built model of the train artifact `train`. Raises ConfigError when a member's vocabulary differs from the
+    own: the built model of the train artifact `train`. Raises ConfigError when a member's vocabulary or classes differ from the
     pipeline's, or when models with this kind of answer cannot be joined.
     """
     answers = plugins.find("answers", task.ANSWER)
     own_tables = json.loads((train / source_weights.MODEL).read_text(encoding="utf-8"))
     answers.check_ensemble(own_tables["model"]["kind"])
-    vocabulary = read_vocabulary(train / source_weights.VOCABULARY)
     sizes = Sizes.from_tables(own_tables["sizes"], task.FIELDS)
+    if hasattr(answers, "embed"):
+        trained = json.loads((train / "train.json").read_text(encoding="utf-8"))
+        return answers.embed(own, section.folders, section.mean, task=task, target=sizes.target, trained=trained)
+    vocabulary = read_vocabulary(train / source_weights.VOCABULARY)
     members = [own]
     for member in section.members:
         origin = locate_member(member)
@@ -103,7 +140,7 @@ def build_ensemble(section: Ensemble, own: Any, train: Path, task: ModuleType) -
         model = plugins.find("models", config.kind).build(config, sizes, seed=0)
         source_weights.load(model, origin.weights)
         members.append(model)
-    return answers.join(members, section.mean)
+    return answers.join(members, section.mean), None
 
 
 def read_vocabulary(path: Path) -> list[dict[str, Any]]:

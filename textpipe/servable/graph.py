@@ -34,7 +34,7 @@ class Servable(tf.Module):
 
     task: its FIELDS and ANSWER; normalizer and features {field: feature or Labels}: as used in training; decode: a
     decoding/ Config, greedy when None; bounds: upper bounds of its options that replace the decoder's; attends: whether
-    the model attends to the source; trained: train.json.
+    the model attends to the source; trained: train.json; members: further models of an ensemble that read raw rows.
 
     The Keras model is held in a closure and its variables in a list, so that the SavedModel has the graph and its weights
     only, and loads without Keras. output: makes the outputs and signatures; see answers/.
@@ -54,6 +54,7 @@ class Servable(tf.Module):
         trained: Mapping[str, Any] | None = None,
         artifacts: Mapping[str, Path] | None = None,
         answer: Section | None = None,
+        members: Any = None,
     ):
         super().__init__(name="servable")
         fields = {field.name: field for field in task.FIELDS}
@@ -67,6 +68,7 @@ class Servable(tf.Module):
         )
         self.normalizer = normalizer
         self.features = dict(features)
+        self.members = members
         self.weights = [variable.value for variable in model.weights]
         self._model = lambda: model
         self._trained = lambda: dict(trained or {})
@@ -104,8 +106,9 @@ class Servable(tf.Module):
             raise ConfigError(fault)
         model = plugins.find("models", tables["model"]["kind"]).build(config, sizes, seed=0)
         model.load_weights(artifacts["train"] / "model.weights.h5")
+        members = None
         if ensemble:
-            model = build_ensemble(ensemble, model, artifacts["train"], module)
+            model, members = build_ensemble(ensemble, model, artifacts["train"], module)
         return cls(
             module,
             Normalizer(artifacts["normalize"]),
@@ -118,6 +121,7 @@ class Servable(tf.Module):
             trained=json.loads((artifacts["train"] / "train.json").read_text(encoding="utf-8")),
             artifacts=artifacts,
             answer=answer,
+            members=members,
         )
 
     @property

@@ -20,11 +20,13 @@ class Graph(Protocol):
     """The interface of servable.Servable that answers/ uses.
 
     features: {field: its features/ object}; row_inputs, target_input: the source fields and the target as inputs of
-    signatures; source: the source field of models that read exactly one.
+    signatures; source: the source field of models that read exactly one; members: further models of an ensemble that read raw
+    rows, or None.
     """
 
     features: Mapping[str, Any]
     target: str
+    members: Any
 
     @property
     def sources(self) -> tuple[str, ...]: ...

@@ -1,5 +1,6 @@
 """Authentication, request ids and the access log."""
 
+import contextlib
 import hmac
 import itertools
 import json
@@ -68,12 +69,17 @@ PROCESS_NAME, COUNTER = secrets.token_hex(4), itertools.count()
 
 
 class AccessLog:
-    """One JSON object per request and line; with the requests' texts only if texts=True."""
+    """One JSON object per request and line; with the requests' texts only if texts=True.
+
+    A line that cannot be written, as on a full disk, is dropped: requests are answered all the same.
+    """
 
     def __init__(self, stream: TextIO | None = None, *, texts: bool = False):
         self.stream, self.texts = stream or sys.stderr, texts
 
     def write(self, **fields: Any) -> None:
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())
-        self.stream.write(json.dumps({"time": stamp + "Z", **fields}, ensure_ascii=False) + "\n")
-        self.stream.flush()
+        line = json.dumps({"time": stamp + "Z", **fields}, ensure_ascii=False) + "\n"
+        with contextlib.suppress(OSError):
+            self.stream.write(line)
+            self.stream.flush()

@@ -23,7 +23,7 @@ class Answers:
 
         threads.limit_intra_op()
         onednn.disable_by_default()
-        self.model = Model.load(model)
+        self.model = Model.load(model, runtime="session")
 
     @serve.batch(max_batch_size=BATCH_ROWS, batch_wait_timeout_s=WAIT_SECONDS)
     async def answer(self, rows: list[Any]) -> list[dict[str, Any]]:

@@ -20,16 +20,16 @@ from textpipe.serve.access import AccessLog, TokenAuth
 from textpipe.serve.engine import warmup
 from textpipe.serve.engine.batch_queue import BatchScheduler, QueueLimits
 from textpipe.serve.engine.drift import DriftMonitor
-from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.feedback_log import LIMIT_BYTES, FeedbackLog
 from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_state import VersionPolicy
 from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.search_limits import OptionLimits
-from textpipe.serve.engine.service import Service
+from textpipe.serve.engine.service import Service, shutting_down
 from textpipe.serve.grpc import services
 from textpipe.serve.rest.app import App
 from textpipe.serve.rest.connection import Connection
+from textpipe.serve.rest.direct import DirectPredict
 from textpipe.serve.rest.http import HttpServer
 from textpipe.serve.tls import Certificate
 
@@ -139,7 +139,7 @@ class Server:
         endpoints = (f"{endpoint} on {options.host}:{port}" for endpoint, port in self.ports.items())
         self.on_event("ready: " + ", ".join(endpoints))
         await stopped
-        service.draining = True
+        service.stopping.set()
         self.on_event("stopping; finishing running requests")
         closing = [asyncio.ensure_future(grpc_server.stop(options.grace_seconds))] if grpc_server else []
         if rest:
@@ -159,7 +159,7 @@ class Server:
         if closing:
             await asyncio.wait(closing, timeout=grace - margin)
         if any(not task.done() for task in closing):
-            scheduler.abort(ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1))
+            scheduler.abort(shutting_down())
             await asyncio.wait(closing, timeout=margin)
         for task in closing:
             task.cancel()
@@ -204,9 +204,10 @@ class Server:
             body_seconds=options.body_seconds,
             feedback_log=self.feedback_log,
         )
-        settings = {
+        settings: dict[str, Any] = {
             "header_seconds": options.header_seconds,
             "max_connections": options.max_connections,
+            "direct": None if options.log_texts else DirectPredict(application),
             "refused": set(),
         }
         certificate = self.certificate

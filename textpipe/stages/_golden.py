@@ -45,7 +45,7 @@ AWKWARD = (
 
 def build_rows(count: int, inputs: dict[str, Path], servable: "Servable") -> list[dict[str, Any]]:
     """Golden rows sorted by length: {"raw": {field: cell}, "features": {field: as vectorize wrote it}, "origin", and the
-    answer's keys from answers/}.
+    answer's keys from answers/}. Rows that the answer calls ambiguous, because rounding decides their answer, are left out.
 
     Features of data rows are those vectorize wrote. Answers come from the model and decoder called op by op, not from
     the exported function, so that a replay can find a difference.
@@ -60,7 +60,7 @@ def build_rows(count: int, inputs: dict[str, Path], servable: "Servable") -> lis
         batch = rows[start : start + BATCH_ROWS]
         fill_features(servable, batch)
         fill_answers(servable, batch)
-    return rows
+    return [row for row in rows if not row.pop("ambiguous", False)]
 
 
 def text_length(row: dict[str, Any]) -> int:
@@ -99,7 +99,7 @@ def data_rows(count: int, inputs: dict[str, Path], fields: Sequence[str]) -> Ite
             for at, row in enumerate(batch["row"].to_pylist()):
                 if row in selected:
                     features = {name: read_feature(batch, at, name) for name in fields}
-                    yield {"raw": selected.pop(row), "features": features, "origin": f"{split} row {row}"}
+                    yield {"raw": selected.pop(row), "features": features, "origin": f"{split} row {row + 1}"}
             if not selected:
                 break
         assert not selected, f"vectorize has no rows {sorted(selected)} of {split}"
@@ -120,6 +120,16 @@ def to_json(row: dict[str, Any]) -> dict[str, Any]:
         for name, table in row["features"].items()
     }
     return {**row, "raw": {name: model_rows.to_json(cell) for name, cell in row["raw"].items()}, "features": features}
+
+
+def from_json(row: dict[str, Any]) -> dict[str, Any]:
+    """The inverse of `to_json`."""
+    features = {
+        name: {key: model_rows.from_json(value) for key, value in table.items()}
+        for name, table in row["features"].items()
+    }
+    raw = {name: model_rows.from_json(cell) for name, cell in row["raw"].items()}
+    return {**row, "raw": raw, "features": features}
 
 
 def raw_tensors(servable: "Servable", rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,10 +1,16 @@
 """Rows of ingest on their way to the splits, written again where a label would be missing from one."""
 
+from collections import Counter
 from collections.abc import Sequence
 
-from textpipe.data import cleaning, sources, split_assignment
+from textpipe.data import cleaning, sources, split_assignment, statistics
+from textpipe.data.rows import Repairs
 from textpipe.data.splits import Split
 from textpipe.errors import DataError
+from textpipe.runtime import engine
+from textpipe.stages import _ingest_files
+
+SPOOL = "spool"  # in the output while files are read by workers
 
 
 def write(
@@ -13,10 +19,20 @@ def write(
     name: str,
     files: Sequence[sources.Source],
     shares: dict[str, float],
+    new_reader: _ingest_files.NewReader,
 ) -> None:
-    """Write the rows of one split's files to it and to the splits that take shares of it."""
+    """Write the rows of one split's files to it and to the splits that take shares of it.
+
+    Several files are read by the workers of the engine, unless max_rows may make the later ones unnecessary.
+    new_reader: builds a reader for a worker.
+    """
     targets = [dealer.splits[split] for split in (name, *shares)]
-    for batch in reader.batches(name, files):
+    batches = (
+        _ingest_files.batches(reader, new_reader, name, files, targets[0].output / SPOOL)
+        if len(files) > 1 and dealer.max_rows is None and engine.is_parallel()
+        else reader.batches(name, files)
+    )
+    for batch in batches:
         dealer.deal(batch, name, shares)
         if dealer.max_rows is not None and all(split.counts["rows"] >= dealer.max_rows for split in targets):
             break
@@ -30,6 +46,7 @@ def rebalance_labels(
     dealer: split_assignment.SplitAssigner,
     files: Sequence[sources.Source],
     shares: dict[str, float],
+    new_reader: _ingest_files.NewReader,
 ) -> None:
     """Rewrite the splits where the hash left train without a label, or a split without a label that its share calls for."""
     moves = split_assignment.moves_into_train(dealer, shares)
@@ -42,11 +59,12 @@ def rebalance_labels(
                 shares,
                 {},
                 frozenset(split_assignment.label_counts(dealer.splits["train"]) or ()),
+                new_reader,
             )
         return
     moves |= split_assignment.moves_out_of_train(dealer, shares)
     while moves:
-        rewrite_train(reader, dealer, files, shares, dealer.moves | moves, None)
+        rewrite_train(reader, dealer, files, shares, dealer.moves | moves, None, new_reader)
         moves = split_assignment.moves_into_train(dealer, shares)
 
 
@@ -57,6 +75,7 @@ def rewrite_train(
     shares: dict[str, float],
     moves: dict[int, str],
     classes: frozenset[str] | None,
+    new_reader: _ingest_files.NewReader,
 ) -> None:
     """Write the rows of the train files again with other moves and classes."""
     for name in ("train", *shares):
@@ -65,4 +84,36 @@ def rewrite_train(
         dealer.splits[name] = Split(name, split.fields, split.output)
     dealer.first, dealer.moves, dealer.classes = split_assignment.FirstKeys(), moves, classes
     reader.forget("train")
-    write(reader, dealer, "train", files, shares)
+    write(reader, dealer, "train", files, shares, new_reader)
+
+
+def require_rows(
+    split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
+) -> None:
+    """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
+
+    num_sources: the number of different sources in all splits.
+    """
+    rows = split.counts["rows"]
+    if not rows and split.name == "train":
+        causes = [
+            f"{(statistics.REPAIRS | statistics.MAIL_REPAIRS)[name]}: {count:,}"
+            for name, count in repairs.counts.items()
+            if count
+        ]
+        causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
+        raise DataError(
+            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
+        )
+    if not rows and split.name in shares:
+        share = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
+        if num_sources < read["train"] / 2:
+            share += f", of which {num_sources:,} differ; equal ones stay together"
+        cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
+        raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
+    if not rows:
+        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; repair the file or relax [ingest]")
+    for name, profile in split.profiles.items():
+        fault = profile.fault(name, rows) if split.name == "train" and hasattr(profile, "fault") else None
+        if fault:
+            raise DataError(f"train: {fault}")

@@ -75,10 +75,15 @@ def model_lines(about: Mapping[str, Any]) -> list[str]:
         ["answers", f"{target['name']} ({target['kind']})"],
         ["model", about["model"]["kind"]],
     ]
+    ensemble = about.get("ensemble")
+    if ensemble:
+        rows.append(
+            ["ensemble", f"{ensemble['mean']} mean of its probabilities and those of {', '.join(ensemble['members'])}"]
+        )
     if about["labels"]:
         names = ", ".join(map(str, about["labels"][:10]))
         rows.append(["classes", f"{len(about['labels']):,}: {names}" + (", ..." if len(about["labels"]) > 10 else "")])
-    rows.append(["parameters", number(about["training"]["parameters"])])
+    rows.append(["parameters" + (" without the members'" if ensemble else ""), number(about["training"]["parameters"])])
     if about["decode"]:
         rows.append(["decoding", about["decode"]["kind"]])
     rows.append(["signatures", ", ".join(sorted(about["signatures"]))])
@@ -114,11 +119,30 @@ def data_lines(origin: Mapping[str, Any], stats: Mapping[str, Any]) -> list[str]
             ]
         )
     headers = ["split", "rows", "duplicates", "same source, other target", "source also in train"]
-    lines += ["", *table(headers, rows), "", "Fields of train:", ""]
+    lines += ["", *table(headers, rows), ""]
+    if synthetic := stats.get("synthetic"):
+        lines += [synthetic_line(synthetic), ""]
+    lines += ["Fields of train:", ""]
     for field, entry in stats["splits"]["train"]["fields"].items():
         line = plugins.find("kinds", entry["kind"]).line(entry)
         lines.append(f"- {escape(field)}: {escape(line)}")
     return lines
+
+
+def synthetic_line(table: Mapping[str, Any]) -> str:
+    """How many rows of train no person wrote, from the table of [ingest.synthetic] in stats.json."""
+    written = (
+        "left out"
+        if not table["repeat"]
+        else "written once"
+        if table["repeat"] == 1
+        else f"written {table['repeat']} times"
+    )
+    tag = f", their sources tagged `{escape(table['tag'])}`" if table["tag"] else ""
+    return (
+        f"{table['rows']:,} rows of train are synthetic{tag}: a model wrote one side of them. The {table['real_rows']:,} real rows are "
+        f"{written}."
+    )
 
 
 def score_lines(report: Mapping[str, Any]) -> list[str]:
@@ -157,6 +181,8 @@ def limits(
     if report["rows"] < FEW_ROWS:
         yield f"The scores are of {report['rows']:,} rows only and uncertain; see the intervals."
     yield from (escape(warning) for warning in report.get("warnings", []))
+    if about.get("ensemble"):
+        yield f"Whether the members of the ensemble were trained on rows of {report['split']} is not known; then the scores are too good."
     if report.get("confusion"):
         yield from weak_classes(report["labels"], report["confusion"])
         yield from weak_lengths(about, predictions)

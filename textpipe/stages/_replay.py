@@ -4,9 +4,9 @@
 
 The request is read after TensorFlow is imported, so that the process can start while the model is still being written.
 It prints {"rows": n, "faults": ["row 3: answer 'x' where training-side code gave 'y'", ...], "doubts": [...]}. A doubt
-is a row where only the searched answers differ: {"at": 3, "faults": [...], "answers": {signature: {"texts", "scores"}}}.
-Rounding may explain it, which only training-side code can check (_rounding.py). If the script itself fails, it leaves
-a traceback and another exit status.
+is a row where only the searched answers or their likelihoods differ: {"at": 3, "faults": [...], "answers": {signature:
+{"texts", "scores"}}, "log_probs": [-7.1] where likelihoods differ, else []}. Rounding may explain it, which only training-side code can
+check (_rounding.py). If the script itself fails, it leaves a traceback and another exit status.
 """
 
 import base64
@@ -118,7 +118,7 @@ def to_examples(tf, fields):
 
 def compare_row(at, row, outputs, described):
     """(faults, doubts) of a row. outputs: by signature; described: the signatures of textpipe.json."""
-    place = f"row {at} {describe_row(row)}"
+    place = f"row {at + 1} {describe_row(row)}"
     gives = {name: described[name]["gives"] for name in outputs}
     features = [output for name, output in outputs.items() if gives[name] == "features"]
     likelihoods = [output for name, output in outputs.items() if gives[name] == "likelihood"]
@@ -133,8 +133,9 @@ def compare_row(at, row, outputs, described):
         f"{place}: {fault}" for name, answer in answers.items() for fault in answer_differences(row, name, answer)
     ]
     likelihood = [f"{place}: {fault}" for output in likelihoods for fault in likelihood_differences(row, output)]
-    if doubtful and not certain + likelihood and "probabilities" not in row:
-        return [], [{"at": at, "faults": doubtful, "answers": answers}]
+    if doubtful + likelihood and not certain and "probabilities" not in row:
+        log_probs = [float(output["log_prob"]) for output in likelihoods] if likelihood else []
+        return [], [{"at": at, "faults": doubtful or likelihood, "answers": answers, "log_probs": log_probs}]
     return certain + doubtful or likelihood, []
 
 
@@ -165,9 +166,10 @@ def answer_differences(row, name, answers):
         expected = scores
         if not all_close(ranked, expected):
             yield f"{name} scores {ranked} where training-side code gave {scores}"
-    # Answers of equal score may swap places.
+    # Answers of equal score may swap places, also with those that are no longer listed.
+    listed = [*zip(texts, scores), *((text, scores[-1]) for text in row.get("tied", ()))]
     for text, score in zip(answers["texts"], expected):
-        if not any(text == other and all_close([score], [value]) for other, value in zip(texts, scores)):
+        if not any(text == other and all_close([score], [value]) for other, value in listed):
             subject, reference = ("answer", texts[0]) if single else (name, texts)
             yield f"{subject} {text!r} where training-side code gave {reference!r}"
 

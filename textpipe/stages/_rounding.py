@@ -4,8 +4,13 @@ The logits of two kernels differ in their last digits, and a search amplifies th
 is dropped, two equally likely tokens swap places, a random number falls on the other side of a boundary. In that case
 training-side code gives the exported model's answer too, with the same score, once its own logits are perturbed by as
 much as rounding changes them. An answer from other weights, another vocabulary or another search does not pass.
+
+Some models amplify rounding themselves: sharp attention that is handed on from step to step changes log-probabilities in the fifth digit.
+Where likelihoods differ, training-side code is asked again with its weights perturbed in their last digit. The exported model
+passes if its scores differ by no more than a few times as much as these answers do.
 """
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
 
 ROUNDING = 1e-5  # of a row's largest logit: about the difference between two kernels
 NUM_PERTURBATIONS = 32  # perturbations of the logits tried for a row
+LAST_DIGIT = 2.0**-23  # of a float32, relative
+NUM_WEIGHTS = 4  # perturbations of the weights
+AMPLIFIED = 4.0  # times the largest difference under them that an exported model may differ
+MOST = 1e-2  # relative; no model may differ by more
 ROWS_PER_DOUBT = 32  # one row in this many, or MIN_DOUBTS rows, may be in doubt: rounding does not change more
 MIN_DOUBTS = 4
 
@@ -24,10 +33,13 @@ def unexplained_faults(
     servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]
 ) -> list[str]:
     """The faults of those of _replay.py's doubts that rounding does not explain: all of them for answers without a search."""
-    searches = hasattr(servable.output, "search_inputs")
-    if not searches or len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
+    if not hasattr(servable.output, "search_inputs"):
         return [fault for doubt in doubts for fault in doubt["faults"]]
-    faults = []
+    amplified = [doubt for doubt in doubts if doubt["log_probs"]]
+    faults = amplified_faults(servable, rows, amplified) if amplified else []
+    doubts = [doubt for doubt in doubts if not doubt["log_probs"]]
+    if len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
+        return faults + [fault for doubt in doubts for fault in doubt["faults"]]
     for doubt in doubts:
         row = rows[doubt["at"]]
         candidates = (row, *perturbed_answers(servable, row))
@@ -36,6 +48,65 @@ def unexplained_faults(
                 faults += list(doubt["faults"])
                 break
     return faults
+
+
+def amplified_faults(
+    servable: "Servable", rows: Sequence[dict[str, Any]], doubts: Sequence[dict[str, Any]]
+) -> list[str]:
+    """The faults of doubts whose likelihoods differ by more than perturbed weights explain, or whose texts differ."""
+    doubted = [rows[doubt["at"]] for doubt in doubts]
+    others = [answers_of_perturbed_weights(servable, doubted, seed) for seed in range(NUM_WEIGHTS)]
+    faults = []
+    for at, (row, doubt) in enumerate(zip(doubted, doubts, strict=True)):
+        expected = [row["log_prob"], *row["scores"]]
+        found = [
+            [other[at]["log_prob"], *other[at]["scores"]] for other in others if other[at]["texts"] == row["texts"]
+        ]
+        allowed = [allowed_difference(value, [one[index] for one in found]) for index, value in enumerate(expected)]
+        pairs = [(log_prob, 0) for log_prob in doubt["log_probs"]]
+        for answers in doubt["answers"].values():
+            pairs += [(score, index + 1) for index, score in enumerate(answers["scores"][: len(row["scores"])])]
+        same = all(same_texts(row, answers) for answers in doubt["answers"].values())
+        # A difference of NaN is within nothing.
+        if not same or not all(
+            abs(value - expected[index]) <= allowed[index] or _replay.all_close([value], [expected[index]])
+            for value, index in pairs
+        ):
+            faults += doubt["faults"]
+    return faults
+
+
+def same_texts(row: dict[str, Any], answers: dict[str, Any]) -> bool:
+    """Whether a signature's answers are those of a row: the best one, or all, each with a score."""
+    count = 1 if answers.get("single") else len(row["texts"])
+    return answers["texts"] == row["texts"][:count] and len(answers["scores"]) == count
+
+
+def allowed_difference(expected: float, others: Sequence[float]) -> float:
+    """The largest difference from a score that perturbed weights explain, given the scores under them; 0 for a score that is not finite."""
+    differences = [abs(other - expected) for other in others if math.isfinite(other)]
+    return min(AMPLIFIED * max(differences, default=0.0), MOST * abs(expected)) if math.isfinite(expected) else 0.0
+
+
+def answers_of_perturbed_weights(
+    servable: "Servable", rows: Sequence[dict[str, Any]], seed: int
+) -> list[dict[str, Any]]:
+    """Copies of golden rows with the answers of training-side code whose weights are changed in their last digit; restores them."""
+    import tensorflow as tf
+
+    copies = [{key: row[key] for key in ("raw", "features")} for row in rows]
+    weights = [weight for weight in servable.weights if weight.dtype.is_floating]
+    exact = [tf.identity(weight) for weight in weights]
+    try:
+        for number, (weight, value) in enumerate(zip(weights, exact, strict=True)):
+            noise = tf.random.stateless_uniform(tf.shape(value), [seed, number], -1.0, 1.0)
+            weight.assign(value * tf.cast(1 + LAST_DIGIT * noise, value.dtype))
+        for start in range(0, len(copies), _golden.BATCH_ROWS):
+            _golden.fill_answers(servable, copies[start : start + _golden.BATCH_ROWS])
+    finally:
+        for weight, value in zip(weights, exact, strict=True):
+            weight.assign(value)
+    return copies
 
 
 def perturbed_answers(servable: "Servable", row: dict[str, Any], seed: int = 1) -> list[dict[str, Any]]:

@@ -33,8 +33,10 @@ def validate_task(task: str) -> str:
     return task
 
 
-def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[str] | None = None) -> Iterator[Any]:
-    """The rows of a split as record batches small enough for one call of a graph.
+def batches(
+    folder: Path, split: str, texts: Sequence[str], columns: Sequence[str] | None = None, *, number: int | None = None
+) -> Iterator[Any]:
+    """The rows of a split, or of one of its shards, as record batches small enough for one call of a graph.
 
     texts: the columns with text, whose bytes are limited.
     """
@@ -42,7 +44,7 @@ def batches(folder: Path, split: str, texts: Sequence[str], columns: Sequence[st
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    for batch in shards.read(folder, split, columns):
+    for batch in shards.read(folder, split, columns, number=number):
         size = np.zeros(batch.num_rows, np.int64)
         for name in texts:
             if pa.types.is_string(batch.schema.field(name).type):  # for several texts in a cell the row limit suffices

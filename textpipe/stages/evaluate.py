@@ -79,6 +79,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def members_fit(self):
+        task = plugins.find("tasks", self.task)
+        answers = plugins.find("answers", task.ANSWER)
+        if self.ensemble and hasattr(answers, "check_members"):
+            answers.check_members(self.ensemble.folders, task, self.answer)
+        return self
+
+    @model_validator(mode="after")
     def tokenizer_is_installed(self):
         try:
             bleu_tokenizers.check(self.bleu_tokenizer, "bleu_tokenizer")

@@ -256,7 +256,8 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
         faults += [fault for doubt in doubts for fault in doubt["faults"]]
     elif doubts:
         lines = (folder / loader.GOLDEN).read_text(encoding="ascii").splitlines()
-        faults += _rounding.unexplained_faults(servable, [json.loads(line) for line in lines], doubts)
+        rows = [_golden.from_json(json.loads(line)) for line in lines]
+        faults += _rounding.unexplained_faults(servable, rows, doubts)
     if faults:
         more = result["more"] + len(faults[_replay.MAX_SHOWN :])
         shown = "\n  ".join([*faults[: _replay.MAX_SHOWN], *([f"and {more} more"] if more else [])])

@@ -5,9 +5,9 @@ data/mail.tsv                       ->  train/00000.parquet ...   row, text, lab
                                         stats.json, logs/origin.json, with [ingest.require] quality.json
 """
 
+import functools
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -16,15 +16,15 @@ from pydantic import Field as Limits
 from pydantic import field_validator, model_validator
 
 from textpipe.config import plugins
-from textpipe.config.chosen_fields import NAME, RESERVED, TaskName
+from textpipe.config.chosen_fields import TaskName
 from textpipe.config.fields import LONGEST_TEXT, Field
 from textpipe.config.sections import Plugin, Section
 from textpipe.data import catalog, cleaning, encodings, sources, split_assignment, statistics
-from textpipe.data.rows import Repairs
+from textpipe.data.rows import Repairs, list_columns
 from textpipe.data.splits import Split
-from textpipe.errors import ConfigError, DataError, suggest
+from textpipe.errors import ConfigError, suggest
 from textpipe.quality import requirements
-from textpipe.stages import _ingest_splits
+from textpipe.stages import _ingest_fields, _ingest_splits, _ingest_synthetic
 
 INPUTS: tuple[str, ...] = ()
 READING_ORDER = ("test", "valid", "train")  # train last: its leaks into the others are then known
@@ -47,6 +47,8 @@ class Config(Section):
     split: shares taken from the train rows, by a hash of the source text, for splits without files. Every label stays in
     train, and is in each split whose share of its rows is at least one row.
     drop_duplicates: keep only the first of equal rows of a split.
+    identify_by: fields of the source by which rows are compared: rows that are equal in these get into one split, and count as duplicates
+    and leaks (without the headers of a mail, for example, no two of which are equal). By default all.
     on_leak: "drop" removes train rows whose source text occurs in valid or test, and valid rows whose source text
     occurs in test.
     on_invalid: bytes that are invalid in the file's encoding: replace each with U+FFFD, decode them as cp1252, drop their
@@ -57,6 +59,7 @@ class Config(Section):
     max_rows: keep at most this many rows of each split, the first ones.
     require: limits for duplicates, leaks, contradicting labels and rare classes, {max_leakage = 0}; where the rows miss one, the
     pipeline stops after ingest.
+    synthetic: rows to be added to train, such as back-translations, and how many of them for each real row.
     """
 
     task: TaskName
@@ -76,8 +79,10 @@ class Config(Section):
     on_bad_rows: Literal["error", "drop"] = "error"
     max_characters: int = Limits(default=LONGEST_TEXT, ge=1, le=LONGEST_TEXT)
     on_too_long: Literal["drop", "cut", "error"] = "drop"
+    identify_by: list[str] = []
     max_rows: int | None = Limits(default=None, ge=1)
     require: requirements.Requirements | None = None
+    synthetic: _ingest_synthetic.Synthetic | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -126,16 +131,8 @@ class Config(Section):
         if self.files is not None and not isinstance(self.files, Path) and not self.files:
             raise ValueError("files: is empty; give a file, a list of files, or a table of them")
         fields = fields_of(self.task)
-        for name in self.keep:
-            if (
-                not NAME.fullmatch(name)
-                or name in (*RESERVED, *(item.name for item in fields))
-                or self.keep.count(name) > 1
-            ):
-                raise ValueError(
-                    f"keep: {name!r} cannot be kept; expected a name of letters, digits and underscores, once, that is no field "
-                    f"and not {', '.join(RESERVED)}; columns gives a column another name"
-                )
+        _ingest_fields.check_kept(self.keep, fields)
+        _ingest_fields.check_identity(self.identify_by, fields)
         known = [*(item.name for item in fields), *self.keep]
         labels = [item.name for item in fields if item.side == "target" and hasattr(item.cells, "names")]
         for key, is_set in (("min_count", self.min_count > 1), ("rare_label", self.rare_label is not None)):
@@ -158,6 +155,8 @@ class Config(Section):
         for name in self.columns:
             if name not in known:
                 raise ValueError(f"columns.{name}: task {self.task!r} has no such field{suggest(name, known)}")
+        if self.synthetic is not None:
+            _ingest_synthetic.check_fields(self.synthetic, fields)
         for name, share in self.split.items():
             if not 0 <= share < 1:
                 raise ValueError(f"split.{name}: expected a share from 0 to below 1, found {share}")
@@ -186,18 +185,13 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     Raises DataError with file and line.
     """
-    fields = (*fields_of(config.task), *(Field(name, "about", "text") for name in config.keep))
+    fields = all_fields(config)
     origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
-    assert config.format is not None, "sources.locate raises for files of no known format"
-    repairs = Repairs(
-        config.on_invalid, config.on_bad_rows, config.max_characters,
-        on_too_long=config.on_too_long, encoding=config.encoding,
-        list_columns=frozenset(column(config, item) for item in fields if getattr(item.cells, "LISTS", False)),
-    )  # fmt: skip
     rare = cleaning.RareLabels(config.min_count, config.rare_label)
-    reader = cleaning.RowReader(fields, wanted(config, fields), config.filter, config.format, repairs, rare)
+    reader = new_reader(config, rare)
     if config.min_count > 1 and reader.label is not None:
         reader.count_labels(origin["train"])
+    for_worker = functools.partial(new_reader, config, rare)
     splits: dict[str, Split] = {}
     shares: dict[str, float] = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
@@ -208,19 +202,19 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             if name in origin:
                 cut = shares if name == "train" else {}
                 splits.update({split: Split(split, fields, output) for split in (name, *cut)})
-                _ingest_splits.write(reader, dealer, name, origin[name], cut)
+                _ingest_splits.write(reader, dealer, name, origin[name], cut, for_worker)
                 log.info("%s: %s rows read", name, f"{reader.read[name]:,}")
         if shares:
-            _ingest_splits.rebalance_labels(reader, dealer, origin["train"], shares)
+            _ingest_splits.rebalance_labels(reader, dealer, origin["train"], shares, for_worker)
         for split in splits.values():
             num_sources = sum(len(other.source_keys) for other in splits.values())
-            require_rows(split, reader.read, repairs, shares, num_sources)
+            _ingest_splits.require_rows(split, reader.read, reader.repairs, shares, num_sources)
             split.close(None)
     except BaseException as error:
         for split in splits.values():
             split.close(error)
         raise
-    repairs.counts["unlearned_rows"] = dealer.left_out
+    reader.repairs.counts["unlearned_rows"] = dealer.left_out
     origin_table = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
         "columns": {item.name: column(config, item) for item in fields},
@@ -232,9 +226,40 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         "rare_labels": rare.table(),
         "labels_in_train_only": split_assignment.labels_only_in_train(splits, shares),
     }
-    write_json(output / "stats.json", {**statistics.build_stats(splits, reader.read, repairs), **labels})
     if config.require is not None and config.require.limits:
         requirements.write(output, fields)
+    added: dict[str, Any] = {}
+    if config.synthetic is not None:
+        added["synthetic"] = _ingest_synthetic.add_rows(
+            config.synthetic,
+            fields_of(config.task),
+            reader.repairs,
+            splits,
+            output,
+            drop_duplicates=config.drop_duplicates,
+            identify_by=config.identify_by,
+        )
+    stats = {**statistics.build_stats(splits, reader.read, reader.repairs), **labels, **added}
+    write_json(output / "stats.json", stats)
+
+
+def all_fields(config: Config) -> tuple[Field, ...]:
+    """The task's fields, then the columns of `keep`."""
+    return (*fields_of(config.task), *(Field(name, "about", "text") for name in config.keep))
+
+
+def new_reader(config: Config, rare: cleaning.RareLabels) -> cleaning.RowReader:
+    """Reads rows as the section says; rare: which labels to keep."""
+    fields = all_fields(config)
+    repairs = Repairs(
+        config.on_invalid, config.on_bad_rows, config.max_characters,
+        on_too_long=config.on_too_long, encoding=config.encoding,
+        list_columns=list_columns((item.cells, column(config, item)) for item in fields),
+    )  # fmt: skip
+    assert config.format is not None, "sources.locate raises for files of no known format"
+    return cleaning.RowReader(
+        fields, wanted(config, fields), config.filter, config.format, repairs, rare, config.identify_by
+    )
 
 
 def check_thresholds(config: Config, output: Path) -> None:
@@ -249,7 +274,11 @@ def write_json(path: Path, table: dict[str, Any]) -> None:
 
 def summary(output: Path) -> str:
     """Splits, fields and repairs, as lines for the terminal."""
-    return statistics.summary(json.loads((output / "stats.json").read_text(encoding="utf-8")))
+    stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
+    lines = [statistics.summary(stats)]
+    if "synthetic" in stats:
+        lines.append(_ingest_synthetic.summary(stats["synthetic"]))
+    return "\n".join(lines)
 
 
 def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
@@ -262,35 +291,3 @@ def column(config: Config, field: Field) -> str | int:
     if field.name not in config.columns and field.column_of is not None:
         return config.columns.get(field.column_of, field.column_of)
     return config.columns.get(field.name, field.name)
-
-
-def require_rows(
-    split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
-) -> None:
-    """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
-
-    num_sources: the number of different sources in all splits.
-    """
-    rows = split.counts["rows"]
-    if not rows and split.name == "train":
-        causes = [
-            f"{(statistics.REPAIRS | statistics.MAIL_REPAIRS)[name]}: {count:,}"
-            for name, count in repairs.counts.items()
-            if count
-        ]
-        causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
-        raise DataError(
-            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
-        )
-    if not rows and split.name in shares:
-        share = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
-        if num_sources < read["train"] / 2:
-            share += f", of which {num_sources:,} differ; equal ones stay together"
-        cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
-        raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
-    if not rows:
-        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; repair the file or relax [ingest]")
-    for name, profile in split.profiles.items():
-        fault = profile.fault(name, rows) if split.name == "train" and hasattr(profile, "fault") else None
-        if fault:
-            raise DataError(f"train: {fault}")

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,9 +15,12 @@ from textpipe.config.fields import Field
 from textpipe.config.sections import Plugin, Section
 from textpipe.data import shards
 from textpipe.errors import suggest
+from textpipe.runtime.engine import map_shards
 from textpipe.stages import _text_columns
+from textpipe.text import reserved
 
 INPUTS = ("ingest",)
+COUNTS = ("rows", "changed", "emptied")
 
 logger = logging.getLogger(__name__)
 
@@ -46,38 +50,60 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
     stats.json: {field: {split: {"rows", "changed", "emptied"}}}; emptied texts have nothing left and stay as empty rows.
     """
-    import pyarrow as pa
-
     from textpipe.text import normalizer
 
-    task_fields = {field.name: field for field in _text_columns.fields_of(config.task)}
-    fields = [field for field in task_fields.values() if field.has_text]
-    names = [field.name for field in fields]
+    names = _text_columns.text_fields(config.task)
     steps = {name: config.fields.get(name, config.steps) for name in names}
-    tables = {name: [step.model_dump(mode="json") for step in chosen] for name, chosen in steps.items()}
+    tag = reserved.read(inputs["ingest"])
+    own = [] if tag is None else [tag.step]
+    tables = {name: [*(step.model_dump(mode="json") for step in chosen), *own] for name, chosen in steps.items()}
+    if tag is not None:
+        reserved.write(output, tag)
     (output / normalizer.STEPS_FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
-    # Read back from the file, as the exported graph does, so that both build the same ops.
-    clean = normalizer.Normalizer(output)
-    graphs = {name: _text_columns.trace_text_function(functools.partial(clean, name)) for name in names}
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
-    for split in shards.SPLITS:
-        if not shards.paths(inputs["ingest"], split):
-            continue
+    work = functools.partial(shard_normalizer, config.task, inputs["ingest"], output)
+    parts = shards.numbered(inputs["ingest"])
+    for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
         for name in names:
-            stats[name][split] = {"rows": 0, "changed": 0, "emptied": 0}
-        schema = shards.schema(inputs["ingest"], split)
-        kept = [name for name in schema.names if name == "row" or name in task_fields]  # not what [ingest] keep adds
-        schema = pa.schema([schema.field(name) for name in kept])
-        with shards.Writer(output, split, schema) as writer:
-            for batch in _text_columns.batches(inputs["ingest"], split, names, kept):
-                for field in fields:
-                    batch = normalize_column(batch, field, graphs[field.name], stats[field.name][split])
-                writer.write(batch)
+            total = stats[name].setdefault(split, dict.fromkeys(COUNTS, 0))
+            stats[name][split] = {key: total[key] + counts[name][key] for key in COUNTS}
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
     for name, splits in stats.items():
         emptied = sum(counts["emptied"] for counts in splits.values())
         if emptied:
             logger.warning("[normalize] %s: nothing is left of %d texts; they stay as empty rows", name, emptied)
+
+
+def shard_normalizer(task: str, source: Path, output: Path) -> Callable[[tuple[str, int]], dict[str, dict[str, int]]]:
+    """A function that normalizes a shard, (split, number), and returns {field: its counts}. output: has normalize.json."""
+    import pyarrow as pa
+
+    from textpipe.text import normalizer
+
+    task_fields = {field.name: field for field in _text_columns.fields_of(task)}
+    fields = [field for field in task_fields.values() if field.has_text]
+    names = [field.name for field in fields]
+    # Read back from the file, as the exported graph does, so that both build the same ops.
+    clean = normalizer.Normalizer(output)
+    graphs = {name: _text_columns.trace_text_function(functools.partial(clean, name)) for name in names}
+    tag = reserved.read(source)
+
+    def normalize(shard: tuple[str, int]) -> dict[str, dict[str, int]]:
+        split, number = shard
+        stats = {name: dict.fromkeys(COUNTS, 0) for name in names}
+        schema = shards.schema(source, split)
+        kept = [name for name in schema.names if name == "row" or name in task_fields]  # not what [ingest] keep adds
+        schema = pa.schema([schema.field(name) for name in kept])
+        with shards.Writer(output, split, schema, number=number) as writer:
+            for batch in _text_columns.batches(source, split, names, kept, number=number):
+                for field in fields:
+                    batch = normalize_column(batch, field, graphs[field.name], stats[field.name])
+                    if tag is not None and tag.applies_to(split, number, field.name):
+                        batch = tag_column(batch, field, tag.token)
+                writer.write(batch)
+        return stats
+
+    return normalize
 
 
 def normalize_column(batch: Any, field: Field, steps: Any, stats: dict[str, int]) -> Any:
@@ -99,14 +125,27 @@ def normalize_column(batch: Any, field: Field, steps: Any, stats: dict[str, int]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
+def tag_column(batch: Any, field: Field, token: str) -> Any:
+    """Put a tag before the texts of one column, after their normalization, which could change it: "Ein Hund" -> "<BT> Ein Hund"."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def tag(texts: Any) -> Any:
+        return pc.binary_join_element_wise(pa.scalar(token, texts.type), texts, pa.scalar(" ", texts.type))
+
+    position = batch.schema.get_field_index(field.name)
+    tagged = field.cells.map_text(batch.column(position), tag)
+    columns = [tagged if number == position else column for number, column in enumerate(batch.columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
 def summary(output: Path) -> str:
     """One line per field: how many texts changed, and how many became empty."""
     stats = json.loads((output / "stats.json").read_text(encoding="utf-8"))
     steps = json.loads((output / "normalize.json").read_text(encoding="utf-8"))
     lines = []
     for name, splits in stats.items():
-        keys = ("rows", "changed", "emptied")
-        rows, changed, emptied = (sum(counts[key] for counts in splits.values()) for key in keys)
+        rows, changed, emptied = (sum(counts[key] for counts in splits.values()) for key in COUNTS)
         kinds = ", ".join(step["kind"] for step in steps[name]) or "no steps"
         lost = f", {emptied:,} left empty" if emptied else ""
         lines.append(f"{name}: {kinds}; {changed:,} of {rows:,} texts changed{lost}")

@@ -1,8 +1,9 @@
 """Learn the vocabularies, from the training texts only."""
 
+import functools
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,10 +15,14 @@ from textpipe.config.chosen_fields import TaskName
 from textpipe.config.fields import Field
 from textpipe.config.sections import Plugin, Section
 from textpipe.data import shards
-from textpipe.errors import DataError
+from textpipe.errors import ConfigError, DataError
+from textpipe.runtime.engine import map_shards
 from textpipe.stages import _text_columns
+from textpipe.text import reserved
 
 INPUTS = ("normalize",)
+
+Counts = list[int]  # of rows, words, tokens, unknown tokens, rows with unknown tokens, tokens of the longest row
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +79,18 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     for field in fields.values():
         require_text(inputs["normalize"], field)
     module = plugins.find("text.codecs", config.codec.kind)
+    tag = reserved.read(inputs["normalize"])
+    if tag is not None and not getattr(module, "RESERVES", False):
+        able = [
+            name
+            for name in plugins.names("text.codecs")
+            if getattr(plugins.find("text.codecs", name), "RESERVES", False)
+        ]
+        raise ConfigError(
+            f"[ingest.synthetic] tag: codec {config.codec.kind!r} cannot make one token of {tag.token!r}; set [tokenize] codec to "
+            f"{' or '.join(able)}, or leave tag out"
+        )
+    own = {} if tag is None else {"reserved": [tag.token]}
     for group, members in groups.items():
         module.learn(
             config.codec,
@@ -81,6 +98,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             output,
             group,
             seed=config.seed,
+            **own,
         )
     stems = {name: group for group, members in groups.items() for name in members}
     codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
@@ -98,11 +116,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip
-        graphs = {name: _text_columns.trace_text_function(make_measure(loaded[stems[name]])) for name in names}
+        work = functools.partial(shard_measurer, config.task, inputs["normalize"], output, groups)
+        parts = shards.numbered(inputs["normalize"])
+        counted: dict[str, list[dict[str, Counts]]] = {}
+        for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
+            counted.setdefault(split, []).append(counts)
         stats["splits"] = {
-            split: {name: measure_split(inputs["normalize"], split, fields[name], graphs[name]) for name in names}
-            for split in shards.SPLITS
-            if shards.paths(inputs["normalize"], split)
+            split: {name: total([counts[name] for counts in parts]) for name in names}
+            for split, parts in counted.items()
         }
     (output / "stats.json").write_text(json.dumps(stats, indent=1, ensure_ascii=False), encoding="utf-8")
 
@@ -167,16 +188,49 @@ def make_measure(codec: Any) -> Callable[[Any], Any]:
     return measure
 
 
-def measure_split(folder: Path, split: str, field: Field, measure: Any) -> dict[str, float]:
-    """The statistics of one field of one split."""
-    rows = words = tokens = unknown = rows_with_unknown = longest = 0
-    for batch in _text_columns.batches(folder, split, (field.name,), (field.name,)):
-        counts = measure(_text_columns.to_tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
-        rows += batch.num_rows
-        words, tokens, unknown, rows_with_unknown = (
-            total + count for total, count in zip((words, tokens, unknown, rows_with_unknown), counts[:4], strict=True)
-        )
-        longest = max(longest, counts[4])
+def shard_measurer(
+    task: str, source: Path, folder: Path, groups: Mapping[str, Sequence[str]]
+) -> Callable[[tuple[str, int]], dict[str, Counts]]:
+    """A function that counts the tokens of a shard, (split, number), and returns {field: counts}.
+
+    folder: has the codecs; groups: the fields of each vocabulary.
+    """
+    from textpipe.text import vectorizer
+
+    fields = {field.name: field for field in _text_columns.fields_of(task) if field.has_text}
+    codecs = {
+        name: codec
+        for names in groups.values()
+        for codec in [vectorizer.load_codec(folder, names[0])]
+        for name in names
+    }
+    graphs = {name: _text_columns.trace_text_function(make_measure(codecs[name])) for name in fields}
+
+    def measure(shard: tuple[str, int]) -> dict[str, Counts]:
+        split, number = shard
+        return {name: measure_field(source, split, number, field, graphs[name]) for name, field in fields.items()}
+
+    return measure
+
+
+def measure_field(folder: Path, split: str, number: int, field: Field, measure: Any) -> Counts:
+    """The counts of one field of one shard."""
+    counts: Counts = [0, 0, 0, 0, 0, 0]
+    for batch in _text_columns.batches(folder, split, (field.name,), (field.name,), number=number):
+        batch_counts = measure(_text_columns.to_tensor(field.cells.texts(batch.column(0)))).numpy().tolist()
+        counts = add([counts, [batch.num_rows, *batch_counts]])
+    return counts
+
+
+def add(parts: Sequence[Counts]) -> Counts:
+    """Sums of rows, words, tokens, unknown tokens and rows with unknown tokens, and the longest row."""
+    *sums, longest = zip(*parts, strict=True)
+    return [*map(sum, sums), max(longest)]
+
+
+def total(parts: Sequence[Counts]) -> dict[str, float]:
+    """The statistics of one field of one split, from the counts of its shards."""
+    rows, words, tokens, unknown, rows_with_unknown, longest = add(parts)
     return {
         "rows": rows,
         "words": words,

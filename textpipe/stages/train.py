@@ -17,6 +17,7 @@ from textpipe.config import plugins
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin
 from textpipe.errors import ConfigError, DataError
+from textpipe.stages import _train_group
 from textpipe.training.regularization import regularized
 from textpipe.training.settings import Settings
 from textpipe.training.warm_start import source_weights, word_vectors
@@ -123,6 +124,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     Raises ConfigError if the features do not fit the model or training diverges, DataError if there is nothing to learn
     from.
     """
+    if config.workers > 1:
+        _train_group.run(config, inputs, output)
+    else:
+        fit(config, inputs, output)
+
+
+def fit(config: Config, inputs: dict[str, Path], output: Path, strategy: Any = None) -> None:
+    """Train in this process. strategy: the tf.distribute strategy of a group; by default that of the settings."""
     task, module = plugins.find("tasks", config.task), plugins.find("models", config.model.kind)
     objective = config.objective
     tables = json.loads((inputs["vectorize"] / "features.json").read_text(encoding="utf-8"))
@@ -132,7 +141,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     import keras
     import tensorflow as tf
 
-    from textpipe.training import calibration, class_weights, loop, precision, validation_bleu
+    from textpipe.training import calibration, class_weights, loop, precision, validation_bleu, weight_memory
     from textpipe.training.batching import rows
     from textpipe.training.regularization import subword_sampling
     from textpipe.training.warm_start import layer_rates, parameters, vocabulary_axes
@@ -156,10 +165,14 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     weights_of_classes = class_weights.resolve(
         config.class_weight, data["train"].target, sizes.target.get("classes", [])
     )
+    if hasattr(module, "kernel_shape"):
+        optimizer = plugins.find("training.optimizers", config.optimizer.kind)
+        weight_memory.check_model(module.kernel_shape(config.model, sizes), config.optimizer, optimizer)
     # Layer names are numbered per process and stored in the weights file, which must not differ between runs.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(config.seed)
-    strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
+    if strategy is None:
+        strategy = tf.distribute.MirroredStrategy() if config.strategy == "mirrored" else tf.distribute.get_strategy()
     measures = []
     if config.measures_bleu and len(data["valid"]):
         measures.append(validation_bleu.from_artifacts(inputs, sizes, data["valid"], config.valid_bleu_rows))

@@ -1,5 +1,6 @@
 """Turn cells into model inputs (token ids, sparse n-gram rows, class numbers) with the same ops as the exported model."""
 
+import functools
 import itertools
 import json
 import logging
@@ -16,6 +17,7 @@ from textpipe.config.sections import Plugin, Section
 from textpipe.data import shards
 from textpipe.errors import suggest
 from textpipe.features import ids
+from textpipe.runtime.engine import map_shards
 from textpipe.stages import _text_columns
 
 INPUTS = ("normalize", "tokenize")
@@ -135,28 +137,55 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         if len(group := joint_fields(config, field)) > 1:
             sizes[field.name]["joint"] = [item.name for item in group]
     write_json(output / vectorizer.SIZES_FILE, sizes)
-    splits = [split for split in shards.SPLITS if shards.paths(folder, split)]
-    stats = {split: vectorize_split(folder, output, split, task_fields, features) for split in splits}
-    write_json(output / "stats.json", stats)
+    work = functools.partial(shard_vectorizer, config.task, folder, inputs["tokenize"], output)
+    parts = shards.numbered(folder)
+    totals: dict[str, dict[str, Any]] = {}
+    for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
+        total = totals.setdefault(split, {"rows": 0, **{name: Counter() for name in features}})
+        total["rows"] += counts["rows"]
+        for name, feature in features.items():
+            add_counts(total[name], counts[name], getattr(feature, "MAXIMA", ()))
+    write_json(output / "stats.json", {split: as_table(total) for split, total in totals.items()})
 
 
-def vectorize_split(
-    folder: Path, output: Path, split: str, task_fields: Sequence[fields.Field], features: dict[str, Any]
-) -> dict[str, Any]:
-    """Write one split; returns its statistics."""
+def shard_vectorizer(
+    task: str, source: Path, tokenized: Path, output: Path
+) -> Callable[[tuple[str, int]], dict[str, Any]]:
+    """A function that writes a shard, (split, number), and returns its statistics. output: has the assets of the features."""
     import pyarrow as pa
 
+    from textpipe.text import vectorizer
+
+    task_fields = _text_columns.fields_of(task)
+    features = vectorizer.load_features(output, tokenized, task_fields)
     columns = [column for name, feature in features.items() for column in feature.schema(name)]
     schema = pa.schema([pa.field("row", pa.int64()), *columns])
-    stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
-    with shards.Writer(output, split, schema, kind="arrow") as writer:
-        for batch in _text_columns.batches(folder, split, names_with_text(task_fields), ("row", *features)):
-            arrays = [batch.column("row").cast(pa.int64())]
-            for field in task_fields:
-                cells = field.cells.tensor(batch.column(field.name))
-                arrays += features[field.name].arrays(cells, stats[field.name])
-            writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
-            stats["rows"] += batch.num_rows
+
+    def vectorize(shard: tuple[str, int]) -> dict[str, Any]:
+        split, number = shard
+        stats: dict[str, Any] = {"rows": 0, **{name: Counter() for name in features}}
+        batches = _text_columns.batches(source, split, names_with_text(task_fields), ("row", *features), number=number)
+        with shards.Writer(output, split, schema, kind="arrow", number=number) as writer:
+            for batch in batches:
+                arrays = [batch.column("row").cast(pa.int64())]
+                for field in task_fields:
+                    cells = field.cells.tensor(batch.column(field.name))
+                    arrays += features[field.name].arrays(cells, stats[field.name])
+                writer.write(pa.RecordBatch.from_arrays(arrays, schema=schema))
+                stats["rows"] += batch.num_rows
+        return stats
+
+    return vectorize
+
+
+def add_counts(total: Counter[str], counts: Counter[str], maxima: Sequence[str]) -> None:
+    """Add the statistics of a shard; those named in maxima are the largest of a row."""
+    for name, count in counts.items():
+        total[name] = max(total[name], count) if name in maxima else total[name] + count
+
+
+def as_table(stats: dict[str, Any]) -> dict[str, Any]:
+    """Statistics for stats.json, with sorted names."""
     return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in stats.items()}
 
 

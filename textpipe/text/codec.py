@@ -16,9 +16,8 @@ import tensorflow as tf
 import tensorflow_text
 
 from textpipe.text import words
-from textpipe.text.special_tokens import END_ID, PAD_ID, SPECIAL_TOKENS, START_ID, UNK_ID
+from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, SPECIAL_TOKENS, START_ID, UNK_ID
 
-SPACE_SYMBOL = "▁"
 # sentencepiece represents a space as U+2581 and would decode a U+2581 of the text to a space, so U+2581 is escaped with
 # a noncharacter, which is itself escaped. Every text survives the round trip.
 ESCAPE = "\ufdd0"
@@ -72,13 +71,19 @@ class SubwordCodec(Codec):
         name = f"sentencepiece_{hashlib.sha256(model).hexdigest()[:16]}"
         self.tokenizer = tensorflow_text.SentencepieceTokenizer(model, name=name)
         self.vocab_size = int(self.tokenizer.vocab_size())
+        self.first_byte = int(self.tokenizer.string_to_id("<0x00>"))  # after the special tokens and the reserved ones
 
     def encode(self, text: tf.Tensor) -> tf.RaggedTensor:
         text = tf.strings.regex_replace(text, ESCAPE, ESCAPE + "a")
         return self.tokenizer.tokenize(tf.strings.regex_replace(text, SPACE_SYMBOL, ESCAPE + "b"))
 
     def decode(self, ids: tf.Tensor) -> tf.Tensor:
-        text = self.tokenizer.detokenize(content_ids(ids))
+        content = content_ids(ids)
+        if self.first_byte > len(
+            SPECIAL_TOKENS
+        ):  # no answer has a reserved token, which a shared vocabulary could give it
+            content = tf.ragged.boolean_mask(content, (content < len(SPECIAL_TOKENS)) | (content >= self.first_byte))
+        text = self.tokenizer.detokenize(content)
         text = tf.strings.regex_replace(text, ESCAPE + "b", SPACE_SYMBOL)
         return tf.strings.regex_replace(text, ESCAPE + "a", ESCAPE)
 
@@ -86,8 +91,8 @@ class SubwordCodec(Codec):
         return self.tokenizer.id_to_string(ids)
 
     def unknown(self, ids: tf.Tensor) -> tf.Tensor:
-        """Characters without a piece are encoded as bytes, whose 256 ids follow the special tokens."""
-        return (ids == UNK_ID) | ((ids >= len(SPECIAL_TOKENS)) & (ids < len(SPECIAL_TOKENS) + 256))
+        """Characters without a piece are encoded as bytes, which have 256 ids."""
+        return (ids == UNK_ID) | ((ids >= self.first_byte) & (ids < self.first_byte + 256))
 
 
 class CharacterCodec(Codec):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-SPACE_SYMBOL = "▁"
+from textpipe.text.special_tokens import SPACE_SYMBOL
 
 
 class Pieces:
@@ -28,15 +28,14 @@ class Pieces:
     @classmethod
     def read(cls, path: Path) -> "Pieces":
         """Read a .model file of the unigram or the BPE codec."""
-        import sentencepiece
+        from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
-        model = sentencepiece.SentencePieceProcessor(model_proto=path.read_bytes())
-        ids = range(model.get_piece_size())
-        special = (model.is_control, model.is_unknown, model.is_byte, model.is_unused)
+        pieces = ModelProto.FromString(path.read_bytes()).pieces
+        plain = ModelProto.SentencePiece.NORMAL  # not a control, unknown, byte, unused or reserved one
         return cls(
-            [model.id_to_piece(number) for number in ids],
-            [model.get_score(number) for number in ids],
-            [not any(test(number) for test in special) for number in ids],
+            [piece.piece for piece in pieces],
+            [piece.score for piece in pieces],
+            [piece.type == plain for piece in pieces],
         )
 
     def ids(self) -> dict[str, int]:

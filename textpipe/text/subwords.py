@@ -4,14 +4,14 @@ import io
 import logging
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from textpipe.errors import ConfigError, DataError
-from textpipe.text.special_tokens import END_ID, PAD_ID, START_ID, UNK_ID
+from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,14 @@ VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
 Coverage = Annotated[float, AfterValidator(check_coverage)]
 
 
-def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int) -> None:
+def learn(
+    config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, model_type: str, seed: int,
+    reserved: Sequence[str] = (),
+) -> None:  # fmt: skip
     """Train on at most config.max_lines lines, sampled uniformly with `seed`, and write folder/name.model.
 
     The model does not normalize (the normalization steps did), falls back to bytes for unknown characters, and keeps
-    all spaces. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo
+    all spaces. reserved: tokens that are one piece each where they follow a space or begin a text. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo
     and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
 
     Raises DataError when there is no text, ConfigError when vocab_size is too small for the characters of the text.
@@ -72,6 +75,7 @@ def learn(config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *
             unk_id=UNK_ID,
             bos_id=START_ID,
             eos_id=END_ID,
+            user_defined_symbols=[SPACE_SYMBOL + token for token in reserved],
             pad_piece="<pad>",
             minloglevel=2,
         )

@@ -49,6 +49,10 @@ class Objective:
         self.pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None)
         self.penalize(model.l2)
 
+    def matrix(self) -> scipy.sparse.csr_matrix:
+        """The rows, with equal columns merged [N, D]; a copy."""
+        return scipy.sparse.vstack([block for _, block in self.row_blocks], format="csr")
+
     def penalize(self, l2: float) -> None:
         """Sets the strength of the model's L2 penalty, and the scale for it. Points of another strength have another scale."""
         self.model.l2 = l2

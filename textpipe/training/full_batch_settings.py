@@ -1,7 +1,7 @@
 """Settings of [train] under optimizers that work on all rows at once, and the choice among several values of l2."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 READS = ("seed", "optimizer", "init", "class_weight", "calibration")
@@ -32,11 +32,22 @@ def choose_fit(lines: Sequence[dict[str, Any]], num_rows: int) -> int:
     """
     if not num_rows:
         return 0
-    name = "valid_accuracy" if "valid_accuracy" in lines[0] else "valid_f1"
+    name = accuracy_of(lines[0])
     best = max(line[name] for line in lines)
     least = best - (best * (1 - best) / num_rows) ** 0.5
     close = [index for index, line in enumerate(lines) if line[name] >= least]
     return min(close, key=lambda index: lines[index]["valid_loss"])
+
+
+def accuracy_of(line: Mapping[str, Any]) -> str:
+    """The name of the accuracy in a line of validation metrics; of several labels, F1."""
+    return "valid_accuracy" if "valid_accuracy" in line else "valid_f1"
+
+
+def excels(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether choose_fit prefers one fit to another, whatever other fits there are."""
+    name = accuracy_of(one)
+    return name in one and one[name] >= other[name] and one["valid_loss"] < other["valid_loss"]
 
 
 def log_fit(line: dict[str, Any]) -> None:

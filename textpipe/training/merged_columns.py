@@ -42,7 +42,8 @@ class MergedColumns:
 
     def split(self, weights: np.ndarray) -> np.ndarray:
         """Weights of the groups [G, C] as weights of the columns [D, C]; those of empty columns are 0."""
-        split = np.zeros((len(self.group), weights.shape[1]), np.float32)
-        known = self.group >= 0
-        split[known] = (weights / self.root[:, None])[self.group[known]]
+        if not len(self.root):
+            return np.zeros((len(self.group), weights.shape[1]), np.float32)
+        split = (weights / self.root[:, None])[self.group]  # -1 takes the last group: no second copy of all weights
+        split[self.group < 0] = 0
         return split

@@ -101,6 +101,8 @@ class Settings(Section):
         rounding the update is that of the whole batch. "auto": one per core, up to four, if operations leave cores free
         (runtime/threads.py), as in pipelines whose answers are texts, and there is no GPU; otherwise 1.
     strategy: "mirrored" trains on all local GPUs.
+    workers: number of processes that train together, each on its share of every batch (docs/scale.md); the engine starts them. The update
+        is that of the whole batch up to rounding.
     """
 
     seed: int = Field(default=1, ge=0, lt=2**32)
@@ -142,6 +144,7 @@ class Settings(Section):
     curve_steps: int = Field(default=50, ge=1)
     parallel: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     strategy: Literal["default", "mirrored"] = "default"
+    workers: int = Field(default=1, ge=1)
 
     @model_validator(mode="after")
     def trained_weights(self):
@@ -153,6 +156,22 @@ class Settings(Section):
         if (self.unfreeze or self.layer_rates) and self.strategy != "default":
             name = "unfreeze" if self.unfreeze else "layer_rates"
             raise ValueError(f'{name}: works with strategy = "default" only; leave one of them out')
+        return self
+
+    @model_validator(mode="after")
+    def workers_stay_in_step(self):
+        """Refuses settings under which the processes of a group would not make the same decisions."""
+        if self.workers > 1:
+            for name, default in (
+                ("max_minutes", None),
+                ("strategy", "default"),
+                ("unfreeze", None),
+                ("layer_rates", None),
+            ):
+                if getattr(self, name) != default:
+                    raise ValueError(f"{name}: does not work with several workers; leave one of them out")
+            if self.batch_tokens == "auto":
+                raise ValueError("batch_tokens: several workers need a number; give one, or batch_rows")
         return self
 
     @model_validator(mode="after")

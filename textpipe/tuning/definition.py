@@ -8,6 +8,7 @@ from textpipe.cache.fingerprint import flatten
 from textpipe.errors import ConfigError
 from textpipe.pipeline import runner
 from textpipe.pipeline.runner import Pipeline
+from textpipe.pipeline.tune_settings import Parameter
 from textpipe.tuning.objective import Objective
 from textpipe.tuning.space import Space, unknown_condition
 
@@ -72,7 +73,7 @@ def check_space(space: Space, objective: Objective) -> None:
                 reason = str(error).replace(f"{space.place} ", "")
                 raise ConfigError(f"{place} {parameter.key} = {value!r}: {reason}{hint}")
             if pipeline is not None:
-                seen[repr(value)] = stage_sections(pipeline, objective)
+                seen[repr(value)] = stage_sections(pipeline, objective.stage)
         if len(ends) > 1 and len(seen) == len(ends) and not differs(list(seen.values())):
             raise ConfigError(
                 f"{place} {parameter.key}: has no effect on {objective.metric}, which {objective.stage} measures; leave it out"
@@ -116,10 +117,28 @@ def try_value(space: Space, objective: Objective, parameter: Any, value: Any, dr
     return None, error
 
 
-def stage_sections(pipeline: Pipeline, objective: Objective) -> dict[str, Any]:
-    """The settings of a trial's stages."""
-    stages = runner.stages_until(pipeline, objective.stage)
+def stage_sections(pipeline: Pipeline, until: str) -> dict[str, Any]:
+    """The settings of the stages up to `until`."""
+    stages = runner.stages_until(pipeline, until)
     return {stage: pipeline.sections[stage].model_dump(mode="json") for stage in stages}
+
+
+def shares_training(space: Space, objective: Objective, *, grid: bool) -> bool:
+    """Whether trials to come may differ from a finished one only in what is read after training, such as [decode].
+
+    grid: values are drawn from a grid, so that those of a range come again.
+    """
+    draw = random.Random(0)
+    after = [one for one in space.parameters if not changes_training(space, objective, one, draw)]
+    before = [one for one in space.parameters if one not in after]
+    return bool(after) and all(grid or one.choices or one.whole or one.step is not None for one in before)
+
+
+def changes_training(space: Space, objective: Objective, parameter: Parameter, draw: random.Random) -> bool:
+    """Whether a parameter changes a setting of train or of a stage before it."""
+    ends = list(parameter.choices) or [parameter.low, parameter.high]
+    pipelines = [try_value(space, objective, parameter, value, draw)[0] for value in ends]
+    return differs([stage_sections(pipeline, "train") for pipeline in pipelines if pipeline is not None])
 
 
 def differs(tables: list[Any]) -> bool:

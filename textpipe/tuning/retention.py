@@ -1,7 +1,8 @@
 """Which results of trials stay in the store: everything of the best trials, and what running trials and other runs use.
 
-While a study runs, the results of train and evaluate of a trial that is not among the best `keep` are deleted; those of earlier
-stages are shared by trials and are deleted, where no kept trial uses them, when the study has all its trials. A result
+While a study runs, the results of train and evaluate of a trial that is not among the best `keep` are deleted. Those of earlier
+stages are shared by trials, and so are trained models where the study varies what is read after training, such as [decode]; they are
+deleted, where no kept trial uses them, when the study has all its trials. A result
 counts as the study's if one of its trials built it and no other pipeline has used it. Values, validations and errors stay in the study.
 """
 
@@ -14,7 +15,6 @@ from textpipe.cache.store import Store
 from textpipe.tuning.study import Study
 from textpipe.tuning.trial import BUILT, PATHS
 
-LATE = ("train", "evaluate")  # stages whose results few trials share
 DONE = ("COMPLETE", "PRUNED", "FAIL")
 KEY = re.compile("[0-9a-f]{32}")  # the folder of a result
 
@@ -27,6 +27,8 @@ def discard(study: Study, *, finished: bool = False) -> list[Path]:
     running = [trial for trial in trials if trial.state.name == "RUNNING"]
     kept = {Path(path).name for trial in [*best, *running] for path in trial.user_attrs.get(PATHS, {}).values()}
     kept |= used_by_others(study)
+    # Stages whose results no trial to come uses.
+    own = ("evaluate",) if study.shares_training else ("train", "evaluate")
     gone = []
     for trial in trials:
         if trial.state.name not in DONE:
@@ -34,7 +36,7 @@ def discard(study: Study, *, finished: bool = False) -> list[Path]:
         for stage in trial.user_attrs.get(BUILT, ()):
             name = Path(trial.user_attrs.get(PATHS, {}).get(stage, "")).name
             path = study.artifacts / stage / name
-            if name in kept or not KEY.fullmatch(name) or not (finished or stage in LATE) or not path.is_dir():
+            if name in kept or not KEY.fullmatch(name) or not (finished or stage in own) or not path.is_dir():
                 continue
             with Store(study.artifacts).lock(path):
                 shutil.rmtree(path, ignore_errors=True)

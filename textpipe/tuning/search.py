@@ -43,7 +43,8 @@ def prepare(file: str | Path, overrides: tuple[str, ...], options: Options) -> S
     name = options.name or pipeline.name
     if not NAME.fullmatch(name):
         raise ConfigError(f"--name {name}: expected letters, digits, spaces and -_+=,. in the name of a study")
-    tables.pop("tune")
+    for table in ("tune", "engine"):  # part of no result
+        tables.pop(table, None)
     study = Study(pipeline, tables, options.artifacts, storage.Place(options.artifacts, name, options.storage))
     study.check()
     return study
@@ -168,7 +169,10 @@ def run_best(study: Study, file: Path, options: Options, on_stage: OnStage) -> P
     missed = None
     try:
         result = runner.run(
-            Pipeline.load(file), artifacts=options.artifacts, saved_models=options.saved_models, on_event=on_stage
+            dataclasses.replace(Pipeline.load(file), engine=study.pipeline.engine),
+            artifacts=options.artifacts,
+            saved_models=options.saved_models,
+            on_event=on_stage,
         )
     except ThresholdError as error:
         if error.result is None:

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from textpipe.errors import ConfigError, ResourceError
+from textpipe.errors import ConfigError
+from textpipe.runtime import extras
 
 FOLDER = "studies"  # in the store
 BEAT_SECONDS = 60.0  # between two signs of life of a trial
@@ -23,12 +24,7 @@ OWNER, BEAT = "owner", "beat"  # attributes of a trial
 
 def library() -> Any:
     """Optuna, without its own messages. Raises ResourceError if it is not installed."""
-    try:
-        import optuna
-    except ModuleNotFoundError as error:
-        if error.name != "optuna":
-            raise
-        raise ResourceError("tune needs Optuna, which is not installed; pip install 'textpipe[tune]'") from None
+    optuna = extras.load("optuna", "tune needs Optuna, which is not installed", "tune")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
 

@@ -5,6 +5,7 @@ that were not lost. What a search proposes depends on this number and on finishe
 as if it had not been.
 """
 
+import functools
 import json
 import logging
 import time
@@ -58,6 +59,11 @@ class Study:
     def run_name(self) -> str:
         """The name under which trials run, so that `plan` compares the user's own runs with one another."""
         return f"{self.place.name}.study"
+
+    @functools.cached_property
+    def shares_training(self) -> bool:
+        """Whether trials to come may use the trained model of a finished one; see definition.shares_training."""
+        return definition.shares_training(self.space, self.objective, grid=self.num_combinations is not None)
 
     @property
     def num_combinations(self) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from textpipe.cache.store import Store
+from textpipe.cache import mirror
 from textpipe.errors import ResourceError, TextpipeError
 from textpipe.pipeline import runner
 from textpipe.training import observation
@@ -107,7 +107,9 @@ def build(
             shutil.rmtree(resume, ignore_errors=True)
             raise Pruned
 
-    named = runner.Pipeline(study.run_name, pipeline.place, pipeline.task, pipeline.sections)
+    named = runner.Pipeline(
+        study.run_name, pipeline.place, pipeline.task, pipeline.sections, engine=study.pipeline.engine
+    )
     try:
         with observation.observing(after_validation):
             runner.run(named, until=study.objective.stage, artifacts=study.artifacts, on_event=on_event)
@@ -139,6 +141,6 @@ def report(study: Study, trial: Any, history: list[dict[str, Any]]) -> None:
 def discard_checkpoint(artifacts: Path, resume: Path) -> None:
     """Delete the checkpoint of a failed trial, unless another process builds the same result."""
     work = resume.parent
-    store = Store(artifacts)
+    store = mirror.open_store(artifacts)
     with store.lock(work.with_name(work.name.removesuffix(".work"))):
         shutil.rmtree(work, ignore_errors=True)

@@ -1,18 +1,23 @@
 """Several processes work on one study: `textpipe tune PIPELINE --workers N`.
 
-Each is a `textpipe tune --worker` with a log file next to the study; the store's locks keep two of them from building the same result.
+Each is a `textpipe tune --worker`, started by the pipeline's engine, with a log file next to the study; the store's locks keep two of
+them from building the same result.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from textpipe import engines
 from textpipe.errors import ConfigError, ResourceError
 from textpipe.runtime import threads
+from textpipe.runtime.engine import Engine, Process
 from textpipe.tuning import results
 from textpipe.tuning.options import OnTrial, Options
 from textpipe.tuning.study import Study
@@ -28,7 +33,13 @@ def run(study: Study, overrides: tuple[str, ...], options: Options, on_trial: On
 
     Raises the error that ends a process, and KeyboardInterrupt after all have stopped.
     """
-    running = {number: start(study, number, overrides, options) for number in range(1, options.workers + 1)}
+    with contextlib.closing(engines.open(study.pipeline.engine)) as engine:
+        watch(study, lambda number: start(engine, study, number, overrides, options), options.workers, on_trial)
+
+
+def watch(study: Study, start_worker: Callable[[int], Process], workers: int, on_trial: OnTrial) -> None:
+    """Start workers 1, 2, ... and replace those that die, until all have ended."""
+    running = {number: start_worker(number) for number in range(1, workers + 1)}
     shown = set(map(identity, results.read(study).ended))
     deaths = 0
     try:
@@ -43,7 +54,7 @@ def run(study: Study, overrides: tuple[str, ...], options: Options, on_trial: On
                 del running[number]
                 if code < 0 and deaths < MAX_DEATHS:
                     deaths += 1
-                    running[number] = start(study, number, overrides, options)
+                    running[number] = start_worker(number)
                 elif code:
                     raise failure(study, number, code)
         show(study, shown, on_trial)
@@ -65,19 +76,17 @@ def show(study: Study, shown: set[str], on_trial: OnTrial) -> tuple[set[str], bo
     return shown | set(map(identity, fresh)), bool(fresh)
 
 
-def start(study: Study, number: int, overrides: tuple[str, ...], options: Options) -> "subprocess.Popen[bytes]":
-    """Start a process, with its share of the cores."""
+def start(engine: Engine, study: Study, number: int, overrides: tuple[str, ...], options: Options) -> Process:
+    """Start a process, with its share of the cores; its own stages run inline."""
     words = [sys.executable, "-m", "textpipe", "tune", study.pipeline.place, "--worker", "--name", study.place.name]
     words += ["--artifacts", str(options.artifacts)]
     words += [word for override in overrides for word in ("-s", override)]
     words += ["--storage", options.storage] if options.storage else []
-    environment = dict(os.environ)
-    environment.setdefault(threads.VARIABLE, str(max(1, threads.num_cores() // options.workers)))
-    with open(log_file(study, number), "ab") as file:
-        # In a session of its own: Ctrl-C reaches this process alone, which passes it on once.
-        return subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment, start_new_session=True
-        )
+    words += ["--engine", engines.DEFAULT]
+    share = str(max(1, threads.num_cores() // options.workers))
+    return engine.start(
+        words, {threads.VARIABLE: os.environ.get(threads.VARIABLE, share)}, log_file(study, number).resolve()
+    )
 
 
 def log_file(study: Study, number: int) -> Path:

@@ -74,7 +74,8 @@ def parse_line(source: Path, line: int, text: str, repairs: Repairs, names: Sequ
     if not isinstance(table, dict):
         document = isinstance(table, list) and table and isinstance(table[0], dict)
         cure = 'set format = "json" if the file is one document' if document else "write one object per line"
-        kind = {list: "a list", str: "a text or a number", bool: "a boolean"}.get(type(table), "another value")
+        kinds = {list: "a list", str: "a text or a number", json_text.Number: "a text or a number", bool: "a boolean"}
+        kind = kinds.get(type(table), "another value")
         repairs.bad_row(f"{source}, line {line}", f"{kind} where an object was expected", cure)
         return None
     return table

@@ -1,8 +1,8 @@
 """Mail: an mbox file, a raw message (.eml), or a folder of raw messages.
 
 Columns: body (the mail's plain text, else its HTML, without attachments, attached mails and list footers; line ends are
-"\\n"), subject, from, to, date, message_id, file (name of the message's file), folder (name of the file's folder:
-spam/0001.eml -> "spam").
+"\\n"), subject, from, to, date, message_id, headers (all headers, decoded, a line "Name: value" each; the step mail_headers keeps
+some), file (name of the message's file), folder (name of the file's folder: spam/0001.eml -> "spam").
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ from textpipe.data.rows import Repairs, Rows
 from textpipe.errors import DataError
 
 SUFFIXES = (".mbox", ".eml")
-COLUMNS = ("body", "subject", "from", "to", "date", "message_id", "file", "folder")
+COLUMNS = ("body", "subject", "from", "to", "date", "message_id", "file", "folder", "headers")
 HEADERS = {"subject": "Subject", "from": "From", "to": "To", "date": "Date", "message_id": "Message-ID"}
 BATCH_MAILS = 500  # fewer than BATCH_ROWS because mails are longer than lines
 
@@ -63,4 +63,6 @@ def message_columns(path: Path, raw: bytes, names: Sequence[str], repairs: Repai
     cells = {name: headers.header_text(message, HEADERS[name]) for name in names if name in HEADERS}
     if "body" in names:
         cells["body"] = structure.body(message, repairs.counts)
+    if "headers" in names:
+        cells["headers"] = headers.header_block(message)
     return {**cells, "file": path.name, "folder": path.parent.name}

@@ -155,7 +155,16 @@ def is_malformed(line: bytes) -> bool:
 def header_text(message: email.message.Message, name: str) -> str:
     """Return the first header of this name as one line, with encoded words decoded; "" if there is none."""
     lowered = name.lower()
-    value = next((value for key, value in message.raw_items() if key.lower() == lowered), "")
+    return value_text(next((value for key, value in message.raw_items() if key.lower() == lowered), ""))
+
+
+def header_block(message: email.message.Message) -> str:
+    """Return all headers in their order, a line "Name: value" each, with encoded words decoded."""
+    return "\n".join(f"{name}: {value_text(value)}" for name, value in message.raw_items())
+
+
+def value_text(value: str) -> str:
+    """Return a header's raw value as one line, with encoded words decoded."""
     # Unfold first, because the decoder would remove the leading blank of a folded line.
     value = re.sub(r"\r?\n|\r", "", value)
     if not value.isascii():  # bytes of undeclared charset, which the parser represents as lone surrogates

@@ -178,7 +178,7 @@ def errors_section(run: Run) -> Section:
             ("expected", markup.text_html(line[target])),
             ("predicted", markup.text_html(line["answer"])),
         ]
-        return page.row_card([f"row {line['row']}", f"confidence {line['score']:.3f}", others], entries)
+        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", others], entries)
 
     body = f'<div class="charts">{_classifier_charts.errors_by_length(run, wilson_interval)}</div>'
     body += page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)

@@ -66,7 +66,7 @@ def errors_section(run: Run) -> Section:
             ("expected", markup.text_html(", ".join(line[target]))),
             ("predicted", markup.text_html(", ".join(sorted(parse_labels(line["answer"]))))),
         ]
-        return page.row_card([f"row {line['row']}", f"confidence {line['score']:.3f}", others], entries)
+        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", others], entries)
 
     body = page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)
     share = f"{len(wrong):,} of {len(run.predictions):,} rows have wrong labels."

@@ -60,7 +60,7 @@ def errors_section(run: Run) -> Section:
             ("answer", markup.text_html(line["program_answer"])),
             ("program", markup.text_html(line["program"])),
         ]
-        return page.row_card([f"row {line['row']}", f"score {line['score']:.3f}"], entries)
+        return page.row_card([f"row {line['row'] + 1}", f"score {line['score']:.3f}"], entries)
 
     body = page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)
     share = f"{len(wrong):,} of {len(run.predictions):,} rows have wrong answers."

@@ -66,7 +66,7 @@ def messages_section(run: Run) -> Section:
         for reply, score, intent in zip(line["replies"], line["scores"], line["intents"], strict=True):
             if reply:
                 entries.append((f"{score:.3f} {intent}".strip(), markup.text_html(reply)))
-        return page.row_card([f"row {line['row']}"], entries)
+        return page.row_card([f"row {line['row'] + 1}"], entries)
 
     body = ""
     for title, lines in (("messages whose own reply was suggested", hits), ("other messages", misses)):

@@ -176,7 +176,7 @@ def sentence_group(title: str, run: Run, chrf: "np.ndarray", chosen: list[int], 
     for at in chosen:
         line = run.predictions[at]
         references = references_of(line, target)
-        facts = [f"row {line.get('row', at)}", f"chrF {chrf[at]:.1f}"]
+        facts = [f"row {line.get('row', at) + 1}", f"chrF {chrf[at]:.1f}"]
         if isinstance(line.get("score"), int | float):
             facts.append(f"model's score {line['score']:.3g}")
         entries = [

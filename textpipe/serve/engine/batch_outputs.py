@@ -1,6 +1,6 @@
 """A batch's outputs, split among the requests the batch was made of."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -15,12 +15,22 @@ class BatchOutputs:
         self.row_texts: list[str] | None = None
 
 
-class OutputSlice(dict[str, np.ndarray]):
-    """Rows [begin, end) of a batch: a plain dictionary that remembers its batch."""
+class OutputSlice(Mapping[str, np.ndarray]):
+    """Rows [begin, end) of a batch. Arrays are sliced when they are read: whoever writes texts of whole batches reads none."""
+
+    __slots__ = ("batch", "begin", "end")
 
     def __init__(self, batch: BatchOutputs, begin: int, end: int):
-        super().__init__({name: array[begin:end] for name, array in batch.tensors.items()})
         self.batch, self.begin, self.end = batch, begin, end
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.batch.tensors[name][self.begin : self.end]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.batch.tensors)
+
+    def __len__(self) -> int:
+        return len(self.batch.tensors)
 
 
 def write_rows(tensors: Tensors, write: Callable[[Tensors], list[str]]) -> list[str]:

@@ -3,89 +3,43 @@
 There is one batch queue per version and signature, and one for each request that cannot be batched. A free worker takes
 the queue whose oldest request has waited longest: that request, and as many of those behind it as fit into a batch and
 are of similar length, so that there is little padding. On an idle server a request runs at once. While another worker is
-busy, a small batch waits up to BATCH_WAIT_SECONDS for more rows: that costs least per row.
+busy, a small batch waits up to BATCH_WAIT_SECONDS for more rows: that costs least per row. A lone short text of a quick model runs on
+the event loop itself: handing it to a thread and back takes as long as the call.
 
 The number of waiting rows is bounded; beyond that requests are refused. A request whose deadline has passed or whose client
 has disconnected is dropped before it runs.
 """
 
 import asyncio
-import functools
+import contextlib
 import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any
 
 from textpipe.serve.engine import search_limits
-from textpipe.serve.engine.batch_outputs import BatchOutputs, OutputSlice
+from textpipe.serve.engine.batch_request import (
+    BatchQueue,
+    Outputs,
+    Request,
+    Tensors,
+    can_batch,
+    length_bucket,
+    run_batch,
+)
 from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
 
-Tensors = dict[str, np.ndarray]
+Results = tuple[list[Outputs | Exception], float]
 # Extra workers for full batches: otherwise cores are idle while workers with a result wait for the interpreter.
 SPARE_WORKERS = 2
 BATCH_WAIT_SECONDS = 0.002  # that fewer than ENOUGH_ROWS rows wait while another worker is busy
 ENOUGH_ROWS = 16  # with so many rows the fixed cost of a call no longer matters
-MAX_LENGTH_GAP = 2  # texts of a batch are at most 2^2 times longer or shorter than its oldest
+QUICK_SECONDS, QUICK_BYTES = 0.001, 1024  # a lone row of so quick a signature, and so short, runs on the event loop
 REFUSALS_PER_SECOND = 200  # sent without delay
 MAX_REFUSAL_DELAY = 1.0  # seconds
-
-
-@dataclass(eq=False)
-class Request:
-    """A waiting call. deadline: by time.monotonic(); disconnected: whether its client has gone."""
-
-    signature: Signature
-    tensors: Tensors
-    rows: int
-    length: int
-    deadline: float
-    result: asyncio.Future
-    disconnected: Callable[[], bool] | None = None
-    started: bool = False
-    enqueued_at: float = field(default_factory=time.monotonic)
-
-    def fail(self, error: Exception) -> None:
-        if not self.result.done():
-            self.result.set_exception(error)
-
-
-@dataclass(eq=False)
-class BatchQueue:
-    """Requests that may share a batch, oldest first."""
-
-    version: Version
-    requests: list[Request] = field(default_factory=list)
-    rows: int = 0
-
-    def add(self, request: Request) -> None:
-        self.requests.append(request)
-        self.rows += request.rows
-
-    def remove(self, request: Request) -> None:
-        self.requests.remove(request)
-        self.rows -= request.rows
-
-    def take(self, max_rows: int) -> list[Request]:
-        """Removes and returns the oldest request and others of similar length, up to max_rows rows."""
-        length, rows = self.requests[0].length, 0
-        batch: list[Request] = []
-        remaining: list[Request] = []
-        for index, request in enumerate(self.requests):
-            if batch and rows + request.rows > max_rows:
-                remaining += self.requests[index:]
-                break
-            if abs(request.length - length) > MAX_LENGTH_GAP:
-                remaining.append(request)
-            else:
-                batch.append(request)
-                rows += request.rows
-        self.requests = remaining
-        self.rows -= rows
-        return batch
 
 
 @dataclass(frozen=True)
@@ -105,40 +59,95 @@ class BatchScheduler:
         self.limits, self.on_batch = limits, on_batch
         self.pool = ThreadPoolExecutor(limits.workers + SPARE_WORKERS, thread_name_prefix="tensorflow")
         self.free_workers = limits.workers
-        self.running: dict[asyncio.Future, tuple[float, list[Request]]] = {}  # start time and batch
+        self.running: dict[int, tuple[float, list[Request]]] = {}  # start time and batch, by the batch's id
         self.queues: dict[tuple, BatchQueue] = {}
         self.waiting_rows = 0
         self.timer: asyncio.TimerHandle | None = None
+        self.deadline_timer: asyncio.TimerHandle | None = None
+        self.next_deadline = math.inf  # the earliest of open requests, or an earlier time
+        self.is_dispatching = False  # at the end of this turn of the event loop
         self.last_refusal = 0.0  # when it is sent, by time.monotonic()
 
-    async def submit(
-        self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float,
+    def enqueue(
+        self, version: Version, signature: Signature, tensors: Tensors, *, deadline: float, on_end: Callable[[Request], None],
         disconnected: Callable[[], bool] | None = None, internal: bool = False,
-    ) -> Tensors:  # fmt: skip
-        """The outputs for a request's tensors. deadline: by time.monotonic(); internal: the server's own request, which
-        does not count against the limit of waiting rows.
+    ) -> Request:  # fmt: skip
+        """Queues a request's tensors; `dispatch` or `dispatch_soon` starts it. on_end(request): called once it has its outcome, never by
+        this method; deadline: by time.monotonic(); internal: the server's own request, which does not count against the limit of
+        waiting rows.
 
-        Raises ServingError: RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, CANCELLED when the client
-        disconnected before the request was started, or the model's own error.
+        Raises ServingError: RESOURCE_EXHAUSTED when the queue is full. The outcome may be DEADLINE_EXCEEDED, CANCELLED when
+        the client disconnected before the request was started, or the model's own error.
         """
-        loop = asyncio.get_running_loop()
         batched = can_batch(signature, tensors)
-        rows = 0 if internal else max((len(array) for array in tensors.values() if array.ndim), default=1) or 1
+        rows = 0 if internal else max([len(array) for array in tensors.values() if array.ndim], default=1) or 1
         self.admit(rows)
         length = length_bucket(tensors) if batched else 0
-        request = Request(signature, tensors, rows, length, deadline, loop.create_future(), disconnected)
-        key = (id(version), signature.name if batched else id(request))
-        self.queues.setdefault(key, BatchQueue(version)).add(request)
+        request = Request(signature, tensors, rows, length, deadline, on_end, disconnected)
+        request.key = key = (id(version), signature.name if batched else id(request))
+        if key not in self.queues:
+            self.queues[key] = BatchQueue(version)
+        self.queues[key].add(request)
         self.waiting_rows += rows
-        timer = loop.call_later(deadline - request.enqueued_at, request.fail, search_limits.deadline_exceeded())
+        if deadline < self.next_deadline:
+            self.check_deadlines_at(deadline)
+        return request
+
+    def future(self, *arguments: Any, **options: Any) -> asyncio.Future:
+        """A future of the outputs; cancelling it withdraws the request. Arguments and errors are those of `enqueue`."""
+        result = asyncio.get_running_loop().create_future()
+
+        def on_end(request: Request) -> None:
+            if isinstance(request.outcome, Exception):
+                if not result.done():
+                    result.set_exception(request.outcome)
+            elif not result.done():
+                result.set_result(request.outcome)
+
+        request = self.enqueue(*arguments, on_end=on_end, **options)
+        result.add_done_callback(lambda result: self.withdraw(request) if result.cancelled() else None)
         self.dispatch()
-        try:
-            return await request.result
-        finally:
-            timer.cancel()
-            if not request.started:
-                self.queues[key].remove(request)
-                self.count_removed(key, request.rows)
+        return result
+
+    async def submit(self, version: Version, signature: Signature, tensors: Tensors, **options: Any) -> Outputs:
+        """The outputs; arguments and errors are those of `future`."""
+        outputs: Outputs = await self.future(version, signature, tensors, **options)
+        return outputs
+
+    def check_deadlines_at(self, deadline: float) -> None:
+        if self.deadline_timer is not None:
+            self.deadline_timer.cancel()
+        self.next_deadline = deadline
+        self.deadline_timer = asyncio.get_running_loop().call_later(deadline - time.monotonic(), self.check_deadlines)
+
+    def check_deadlines(self) -> None:
+        """Fails the requests whose deadline has passed. One timer serves all: most requests have theirs in the same order as they came,
+        and are answered long before."""
+        self.deadline_timer, self.next_deadline = None, math.inf
+        now = time.monotonic()
+        for request in self.open_requests():
+            if request.deadline <= now:
+                self.fail(request, search_limits.deadline_exceeded())
+        deadlines = [request.deadline for request in self.open_requests() if request.outcome is None]
+        if deadlines:
+            self.check_deadlines_at(min(deadlines))
+
+    def open_requests(self) -> list[Request]:
+        """Those that wait or run."""
+        running = [request for _, batch in self.running.values() for request in batch]
+        return running + [request for queue in self.queues.values() for request in queue.requests]
+
+    def withdraw(self, request: Request) -> None:
+        """Nobody waits for the request any more."""
+        if request.outcome is None:
+            self.fail(request, ServingError("CANCELLED", "the request was withdrawn"))
+
+    def fail(self, request: Request, error: Exception) -> None:
+        """Ends a request, and removes it from its queue if it was not started."""
+        if not request.started and request.outcome is None:
+            self.queues[request.key].remove(request)
+            self.count_removed(request.key, request.rows)
+        request.end(error)
 
     def admit(self, rows: int) -> None:
         """Raises ServingError when so many rows do not fit; an empty queue takes any request."""
@@ -156,7 +165,9 @@ class BatchScheduler:
     def dispatch(self) -> None:
         """Starts batches on free workers, longest-waiting queue first."""
         while self.free_workers > -SPARE_WORKERS and self.queues:
-            key = min(self.queues, key=lambda key: self.queues[key].requests[0].enqueued_at)
+            key = next(iter(self.queues))
+            if len(self.queues) > 1:
+                key = min(self.queues, key=lambda key: self.queues[key].requests[0].enqueued_at)
             queue = self.queues[key]
             if self.free_workers <= 0 and queue.rows < self.limits.batch_rows:
                 return
@@ -166,11 +177,22 @@ class BatchScheduler:
                     self.dispatch_later(wait)
                     return
             batch = self.take_batch(key)
-            if batch:
+            if not self.running and is_quick(batch):
+                self.deliver(batch, queue.version, run_batch(batch))
+            elif batch:
                 self.free_workers -= 1
-                task = asyncio.get_running_loop().run_in_executor(self.pool, run_batch, batch)
-                self.running[task] = time.monotonic(), batch
-                task.add_done_callback(functools.partial(self.finish_batch, batch=batch, version=queue.version))
+                self.running[id(batch)] = time.monotonic(), batch
+                self.pool.submit(self.work, batch, queue.version, asyncio.get_running_loop())
+
+    def dispatch_soon(self) -> None:
+        """Dispatches once the event loop has read what has arrived: these requests share a batch."""
+        if not self.is_dispatching:
+            self.is_dispatching = True
+            asyncio.get_running_loop().call_soon(self.dispatch_now)
+
+    def dispatch_now(self) -> None:
+        self.is_dispatching = False
+        self.dispatch()
 
     def dispatch_later(self, seconds: float) -> None:
         """Dispatches after so many seconds, unless a timer is already set."""
@@ -188,24 +210,31 @@ class BatchScheduler:
             request.started = True
             self.waiting_rows -= request.rows
             if request.disconnected is not None and request.disconnected():
-                request.fail(ServingError("CANCELLED", "the client disconnected"))
+                request.end(ServingError("CANCELLED", "the client disconnected"))
             else:
                 batch.append(request)
         self.count_removed(key, 0)
         return batch
 
-    def finish_batch(self, task: asyncio.Future, batch: list[Request], version: Version) -> None:
+    def work(self, batch: list[Request], version: Version, loop: asyncio.AbstractEventLoop) -> None:
+        """Runs a batch in a worker's thread."""
+        results = run_batch(batch)
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            loop.call_soon_threadsafe(self.finish_batch, batch, version, results)
+
+    def finish_batch(self, batch: list[Request], version: Version, results: Results) -> None:
         self.free_workers += 1
-        self.running.pop(task, None)
-        results, seconds = task.result()
-        if rows := sum(request.rows for request in batch):
-            self.on_batch(version, rows, seconds)
-        for request, result in zip(batch, results, strict=True):
-            if isinstance(result, Exception):
-                request.fail(result)
-            elif not request.result.done():
-                request.result.set_result(result)
+        del self.running[id(batch)]
+        self.deliver(batch, version, results)
         self.dispatch()
+
+    def deliver(self, batch: list[Request], version: Version, results: Results) -> None:
+        """Gives the requests of a batch their outcomes."""
+        outcomes, seconds = results
+        if rows := sum([request.rows for request in batch]):
+            self.on_batch(version, rows, seconds)
+        for request, outcome in zip(batch, outcomes, strict=True):
+            request.end(outcome)
 
     async def delay_refusal(self) -> None:
         """Returns when a refusal may be sent: at once, or rate-limited when there are many, after MAX_REFUSAL_DELAY at most.
@@ -224,56 +253,25 @@ class BatchScheduler:
 
     def abort(self, error: ServingError) -> None:
         """Fails all waiting and running requests; TensorFlow calls are not interrupted."""
-        requests = [request for _, batch in self.running.values() for request in batch]
-        requests += [request for queue in self.queues.values() for request in queue.requests]
-        for request in requests:
-            request.fail(error)
+        for request in self.open_requests():
+            self.fail(request, error)
 
     def close(self) -> bool:
         """Whether all calls have ended; one that has not keeps its thread."""
-        if self.timer is not None:
-            self.timer.cancel()
+        for timer in (self.timer, self.deadline_timer):
+            if timer is not None:
+                timer.cancel()
         self.pool.shutdown(wait=not self.running, cancel_futures=True)
         return not self.running
 
 
-def can_batch(signature: Signature, tensors: Tensors) -> bool:
-    """Whether a request's rows may share a batch with others: only texts, of a signature that treats rows independently."""
+def is_quick(batch: list[Request]) -> bool:
+    """Whether a batch takes so little time that it may run on the event loop."""
+    if len(batch) != 1 or batch[0].rows != 1:
+        return False
+    (request,) = batch
     return (
-        signature.mergeable
-        and all(array.dtype == object and array.ndim == 1 for array in tensors.values())
-        and len({len(array) for array in tensors.values()}) == 1
-        and all(map(len, tensors.values()))
+        request.length > 0
+        and 1 << request.length <= QUICK_BYTES
+        and getattr(request.signature, "quickest", QUICK_SECONDS) < QUICK_SECONDS
     )
-
-
-def length_bucket(tensors: Tensors) -> int:
-    """The length of the longest text, as a power of 2: 33 to 64 bytes -> 6."""
-    longest = max(len(text) for array in tensors.values() for text in array)
-    return max(4, math.ceil(math.log2(longest + 1)))
-
-
-def run_batch(batch: list[Request]) -> tuple[list[Tensors | Exception], float]:
-    """A result or an exception for each request, and the seconds it took; never raises."""
-    start = time.monotonic()
-    signature = batch[0].signature
-    # The latest deadline, on the clock that a graph reads.
-    deadline = time.time() + max(request.deadline for request in batch) - start
-    try:
-        if len(batch) == 1:
-            return [signature.call(batch[0].tensors, deadline)], time.monotonic() - start
-        outputs = signature.call(
-            {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors},
-            deadline,
-        )
-    except Exception as error:
-        if len(batch) == 1 or (isinstance(error, ServingError) and error.code == "DEADLINE_EXCEEDED"):
-            return [error] * len(batch), time.monotonic() - start
-        # One bad text must not fail the other requests.
-        return [run_batch([request])[0][0] for request in batch], time.monotonic() - start
-    results: list[Tensors | Exception] = []
-    batch_outputs, begin = BatchOutputs(outputs), 0
-    for request in batch:
-        results.append(OutputSlice(batch_outputs, begin, begin + request.rows))
-        begin += request.rows
-    return results, time.monotonic() - start

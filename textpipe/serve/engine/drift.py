@@ -12,7 +12,7 @@ import sys
 import time
 import weakref
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,13 +41,15 @@ class DriftMonitor:
         self.warned: weakref.WeakSet[Version] = weakref.WeakSet()
 
     def record(
-        self, version: Version, signature: Signature, inputs: dict[str, np.ndarray], outputs: dict[str, np.ndarray]
+        self, version: Version, signature: Signature, inputs: dict[str, np.ndarray], outputs: Mapping[str, np.ndarray]
     ) -> None:
         """Samples a request's texts and answers, if the model can count their tokens and has a single input."""
+        if len(self.samples) == MAX_SAMPLES:
+            return
         counting = version.token_counts
         if counting is None or "source_tokens" not in counting.outputs or not signature.answers_rows:
             return
-        if len(self.samples) == MAX_SAMPLES or len(inputs) != 1:
+        if len(inputs) != 1:
             return
         (texts,) = inputs.values()
         answers = outputs.get("answer", outputs.get("texts"))

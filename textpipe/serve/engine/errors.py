@@ -20,6 +20,17 @@ HTTP_STATUS = {
     "UNAUTHENTICATED": 401,
 }
 
+# Of TensorFlow's error codes those that a client can act on; all others become INTERNAL.
+CLIENT_ERRORS = {
+    1: "CANCELLED",
+    3: "INVALID_ARGUMENT",
+    4: "DEADLINE_EXCEEDED",
+    8: "RESOURCE_EXHAUSTED",
+    9: "INVALID_ARGUMENT",
+    11: "INVALID_ARGUMENT",
+    12: "UNIMPLEMENTED",
+}
+
 
 class ServingError(Exception):
     """A request failed. code: a key of HTTP_STATUS; str(): the message for the client.

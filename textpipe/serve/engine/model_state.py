@@ -51,5 +51,11 @@ class ModelState:
     on_disk: bool = False
     error: str = ""
 
+    def serves(self, number: int) -> bool:
+        return number in self.versions and self.versions[number].state == AVAILABLE
+
+    def latest(self) -> int | None:
+        return max([number for number, version in self.versions.items() if version.state == AVAILABLE], default=None)
+
     def serving(self) -> list[int]:
         return sorted(number for number, version in self.versions.items() if version.state == AVAILABLE)

@@ -1,5 +1,6 @@
 """A loaded version of a model: its signatures, and a count of the requests that use it."""
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,16 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from textpipe.savedmodel import side_effects
+from textpipe.runtime import dtypes, lazy_tensorflow, tensorflow_library
+from textpipe.runtime.c_api import CallError
+from textpipe.savedmodel import calls, side_effects
 from textpipe.savedmodel import signatures as records
 from textpipe.savedmodel.loader import DEFAULT, Model, refusal
+from textpipe.savedmodel.messages import read_saved_model, signatures_of
 from textpipe.serve.engine import search_limits
-from textpipe.serve.engine.errors import ServingError, invalid_argument
+from textpipe.serve.engine.errors import CLIENT_ERRORS, ServingError, invalid_argument
 from textpipe.serve.engine.redaction import without_roots
+from textpipe.serve.tensors import cell_shapes
 from textpipe.serve.tensors.json_values import TYPE_NAMES
 from textpipe.serve.tensors.to_json import dtype_of
-
-SERVE_TAG = "serve"  # the tag of the graph that servers load
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,41 @@ class Signature:
         described = self.described
         return described.gives == records.ANSWER and not described.options and set(described.fields) == set(self.inputs)
 
+    @cached_property
+    def row_fields(self) -> dict[str, records.Input]:
+        """The records of row_inputs."""
+        return {name: self.described.inputs[name] for name in self.row_inputs}
+
+    @cached_property
+    def text_input(self) -> str | None:
+        """The only input, if it takes a text per row."""
+        if list(self.inputs.values()) != ["string"] or self.defaults:
+            return None
+        (name,) = self.inputs
+        field = self.row_fields.get(name)
+        return name if field is None or (cell_shapes.fits((1,), field) and cell_shapes.fits((2,), field)) else None
+
+    @cached_property
+    def candidate_inputs(self) -> tuple[str, ...]:
+        return tuple(self.described.inputs_of_kind(records.CANDIDATES))
+
+    @property
+    def quickest(self) -> float:
+        """Seconds of its quickest call so far; infinite if it may loop, like a search."""
+        if self.search is not None or getattr(self.function, "loops", True):
+            return math.inf
+        return float(self.function.quickest)
+
     @property
     def option_defaults(self) -> dict[str, np.ndarray]:
         return {name: self.defaults[name] for name in self.defaults if name in self.described.options}
 
     def complete(self, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Adds the defaults of omitted inputs; raises ServingError for missing or unknown inputs, wrong types, and fields of unlike many
-        rows, which a graph may join without an error."""
+        """Adds the defaults of omitted inputs; raises ServingError for missing or unknown inputs, wrong types and shapes, and fields of
+        unlike many rows, which a graph may join without an error."""
         inputs = {**self.defaults, **tensors}
+        if len(inputs) == 1 and (array := inputs.get(self.text_input or "")) is not None and is_texts(array):
+            return inputs
         if set(inputs) != set(self.inputs):
             missing, unknown = sorted(set(self.inputs) - set(inputs)), sorted(set(inputs) - set(self.inputs))
             raise invalid_argument(
@@ -77,6 +107,7 @@ class Signature:
                     f"Expects arg[{index}] to be {TYPE_NAMES.get(expected, expected)} "
                     f"but {TYPE_NAMES.get(dtype, dtype)} is provided"
                 )
+        cell_shapes.check({name: inputs[name].shape for name in self.row_inputs}, self.row_fields)
         rows = {name: len(inputs[name]) for name in self.row_inputs if inputs[name].ndim}
         if len(set(rows.values())) > 1:
             found = ", ".join(f"{name} {count}" for name, count in rows.items())
@@ -92,19 +123,15 @@ class Signature:
             return self.run_search(self.search, tensors, deadline)
         if name := self.deadline_input:
             tensors = {**tensors, name: search_limits.earliest_deadline(tensors.get(name), deadline)}
-        import tensorflow as tf
-
         try:
-            inputs = {name: tf.constant(array, self.inputs[name]) for name, array in tensors.items()}
-            outputs = self.function(**inputs)
-        except tf.errors.OpError as error:
+            return calls.call(self.function, tensors)
+        except CallError as error:
             if search_limits.DEADLINE_ERROR in error.message:
                 raise search_limits.deadline_exceeded() from None
             message = refusal(error.message) or error.message
-            raise ServingError(CLIENT_ERRORS.get(error.error_code, "INTERNAL"), self.redact(message)) from None
+            raise ServingError(CLIENT_ERRORS.get(error.code, "INTERNAL"), self.redact(message)) from None
         except (TypeError, ValueError) as error:
             raise invalid_argument(self.redact(str(error).strip().splitlines()[0])) from None
-        return {name: to_numpy(outputs[name]) for name in sorted(outputs)}
 
     def run_search(self, search: "Search", tensors: Mapping[str, np.ndarray], deadline: float) -> dict[str, np.ndarray]:
         """This signature's outputs, computed by the search with default options."""
@@ -143,24 +170,6 @@ class Search:
             and set(other.outputs) == set(self.outputs)
             and set(self.outputs.values()) <= set(options.outputs)
         )
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    """A tensor as NumPy; a scalar string becomes an array of objects too."""
-    array = value.numpy()
-    return np.array(array, object) if isinstance(array, bytes) else np.asarray(array)
-
-
-# Codes that a client can act on; all others become INTERNAL.
-CLIENT_ERRORS = {
-    1: "CANCELLED",
-    3: "INVALID_ARGUMENT",
-    4: "DEADLINE_EXCEEDED",
-    8: "RESOURCE_EXHAUSTED",
-    9: "INVALID_ARGUMENT",
-    11: "INVALID_ARGUMENT",
-    12: "UNIMPLEMENTED",
-}
 
 
 class Hold:
@@ -220,7 +229,8 @@ class Version:
         # For streams: the signatures that begin an answer, and that add a token to it.
         self.stream = (signatures[begin.name], signatures[advance.name]) if begin and advance else None
         self.num_held = 0
-        self.released = threading.Condition()
+        self.lock = threading.Lock()
+        self.released = threading.Condition(self.lock)  # entering it takes several times as long as entering its lock
 
     @classmethod
     def load(
@@ -235,10 +245,12 @@ class Version:
         """Raises ModelError when the directory is incomplete, differs from its manifest, or cannot be loaded, and when its
         graph accesses files, processes or the network and `trust` is false.
         """
-        saved = side_effects.read_saved_model(path)
+        lazy_tensorflow.install()
+        tensorflow_library.preload()
+        saved = read_saved_model(path)
         if not trust:
             side_effects.refuse(path, saved)
-        return cls(name, number, path, Model.load(path), serving_graph(saved), limits)
+        return cls(name, number, path, Model.load(path, runtime="session", saved=saved), signatures_of(saved), limits)
 
     def find(self, described: records.Signature | None) -> Signature | None:
         """The signature of a record."""
@@ -252,12 +264,12 @@ class Version:
 
     def hold(self) -> "Hold":
         """For a with statement; the version is held from this call on."""
-        with self.released:
+        with self.lock:
             self.num_held += 1
         return Hold(self)
 
     def release(self) -> None:
-        with self.released:
+        with self.lock:
             self.num_held -= 1
             if not self.num_held:
                 self.released.notify_all()
@@ -268,20 +280,18 @@ class Version:
             return self.released.wait_for(lambda: self.num_held == 0, timeout)
 
 
-def load_signature(name: str, definition: Any, model: Any, private_paths: tuple[Path, ...] = ()) -> Signature:
-    import tensorflow as tf
+def is_texts(array: np.ndarray) -> bool:
+    """Whether an array is [B] of texts."""
+    return array.ndim == 1 and array.dtype.char == "O"
 
+
+def load_signature(name: str, definition: Any, model: Any, private_paths: tuple[Path, ...] = ()) -> Signature:
     function = model.signatures[name]
-    inputs = {key: tf.dtypes.as_dtype(definition.inputs[key].dtype).name for key in sorted(definition.inputs)}
-    defaults = {key: tf.make_ndarray(value) for key, value in definition.defaults.items()}
+    inputs = {key: dtypes.name_of(definition.inputs[key].dtype) for key in sorted(definition.inputs)}
+    defaults = {key: dtypes.default_array(value) for key, value in definition.defaults.items()}
     outputs = tuple(sorted(definition.outputs))
     described = model.described[name]
     row_inputs = tuple(field for field in described.fields if field in inputs) if model.about else ()
     return Signature(
         name, inputs, outputs, defaults, function, described, private_paths=private_paths, row_inputs=row_inputs
     )
-
-
-def serving_graph(saved: Any) -> Any:
-    """The MetaGraphDef of a SavedModel that servers use."""
-    return next((graph for graph in saved.meta_graphs if SERVE_TAG in graph.meta_info_def.tags), saved.meta_graphs[0])

@@ -112,9 +112,8 @@ class Repository:
 
     def find(self, name: str, version: int | None, label: str | None) -> Version:
         model, version = self.resolve(name, version, label)
-        serving = model.serving() if model else []
-        number = version if version is not None else max(serving, default=None)
-        if model is None or number not in serving:
+        number = version if version is not None else model.latest() if model else None
+        if model is None or number is None or not model.serves(number):
             which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
             raise ServingError("NOT_FOUND", f"Servable not found for request: {which}")
         loaded = model.versions[number].loaded

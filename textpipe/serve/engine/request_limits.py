@@ -51,8 +51,8 @@ class RequestLimits:
         for name, array in tensors.items():
             if array.ndim:
                 self.check_rows(name, len(array))
-            if array.dtype == object:
-                sizes = list(map(len, array.reshape(-1)))
+            if array.dtype.char == "O":
+                sizes = list(map(len, array.reshape(-1).tolist()))
                 self.check_text(name, max(sizes, default=0))
                 total += sum(sizes)
             total += array.nbytes

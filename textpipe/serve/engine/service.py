@@ -1,20 +1,21 @@
 """The interface behind REST and gRPC: target, signature and tensors in, tensors out."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from textpipe.savedmodel import description
-from textpipe.savedmodel import signatures as records
 from textpipe.serve.engine import search_limits
 from textpipe.serve.engine.batch_queue import BatchScheduler
+from textpipe.serve.engine.batch_request import Outputs, Request
 from textpipe.serve.engine.drift import DriftMonitor
 from textpipe.serve.engine.errors import ServingError, invalid_argument
-from textpipe.serve.engine.model_version import Signature, Version
+from textpipe.serve.engine.model_version import Hold, Signature, Version
 from textpipe.serve.engine.repository import Repository
 from textpipe.serve.engine.request_limits import RequestLimits
 from textpipe.serve.rest.paths import Target
@@ -33,6 +34,15 @@ class Cancellation(NamedTuple):
 NO_CANCELLATION = Cancellation()
 
 
+class Call(NamedTuple):
+    """A queued request. hold: of its version, which the caller releases; tensors: as sent."""
+
+    hold: Hold
+    signature: Signature
+    tensors: Tensors
+    request: Request
+
+
 @dataclass
 class Service:
     """deadline_seconds: the longest a request may take; max_rows, max_text_bytes, max_tensor_bytes: see RequestLimits."""
@@ -44,39 +54,75 @@ class Service:
     max_text_bytes: int = 1 << 20
     max_tensor_bytes: int = 64 << 20
     drift_monitor: DriftMonitor | None = None
-    draining: bool = False
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)  # set when further requests are refused
+
+    def begin(
+        self,
+        target: Target,
+        read: Callable[[Version], tuple[Signature, Tensors]],
+        *,
+        deadline: float,
+        on_end: Callable[[Request], None],
+        disconnected: Callable[[], bool] | None = None,
+    ) -> Call:
+        """Holds the target's version, reads the request for it, and queues it; call `admit` first.
+
+        read(version): the signature and its input tensors; its exceptions propagate. Other arguments: see BatchScheduler.enqueue.
+        """
+        hold = self.repository.hold(target.name, target.version, target.label)
+        try:
+            version = hold.version
+            signature, tensors = read(version)
+            self.request_limits.check_tensors(tensors)
+            if signature.bounds:
+                search_limits.check_options(signature.bounds, tensors)
+                search_limits.check_width(signature.bounds, signature.defaults, tensors, self.max_rows)
+            search_limits.check_candidates(signature.candidate_inputs, tensors)
+            inputs = signature.complete(tensors)
+            request = self.scheduler.enqueue(
+                version, signature, inputs, deadline=deadline, disconnected=disconnected, on_end=on_end
+            )
+        except BaseException:
+            hold.version.release()
+            raise
+        self.scheduler.dispatch_soon()
+        return Call(hold, signature, tensors, request)
+
+    def end(self, call: Call) -> Outputs:
+        """The outputs of a call that has its result, sampled for the drift monitor; raises what the call raised."""
+        outputs = call.request.result()
+        if self.drift_monitor:
+            self.drift_monitor.record(call.hold.version, call.signature, call.tensors, outputs)
+        return outputs
 
     async def answer(
         self,
         target: Target,
         read: Callable[[Version], tuple[Signature, Tensors]],
         cancellation: Cancellation = NO_CANCELLATION,
-    ) -> tuple[Version, Signature, Tensors]:
-        """Holds the target's version, reads the request for it, and returns version, signature and outputs.
-
-        read(version): the signature and its input tensors; its exceptions propagate.
-        """
+    ) -> tuple[Version, Signature, Outputs]:
+        """Version, signature and outputs; arguments as of `begin`."""
         self.admit()
-        deadline = self.deadline(cancellation)
-        with self.repository.hold(target.name, target.version, target.label) as version:
-            signature, tensors = read(version)
-            self.request_limits.check_tensors(tensors)
-            search_limits.check_options(signature.bounds, tensors)
-            search_limits.check_candidates(signature.described.inputs_of_kind(records.CANDIDATES), tensors)
-            search_limits.check_width(signature.bounds, signature.defaults, tensors, self.max_rows)
-            inputs = signature.complete(tensors)
-            outputs = await self.scheduler.submit(
-                version, signature, inputs, deadline=deadline, disconnected=cancellation.disconnected
-            )
-            if self.drift_monitor:
-                self.drift_monitor.record(version, signature, tensors, outputs)
-        return version, signature, outputs
+        ended = asyncio.get_running_loop().create_future()
+
+        def on_end(request: Request) -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        deadline, disconnected = self.deadline(cancellation), cancellation.disconnected
+        call = self.begin(target, read, deadline=deadline, disconnected=disconnected, on_end=on_end)
+        with call.hold as version:
+            try:
+                await ended
+            finally:
+                self.scheduler.withdraw(call.request)
+            return version, call.signature, self.end(call)
 
     def admit(self) -> None:
         """Raises ServingError when the server is stopping or its queue is full; call it first, so that a refusal costs
         little."""
-        if self.draining:
-            raise ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1)
+        if self.stopping.is_set():
+            raise shutting_down()
         self.scheduler.admit(1)
 
     def deadline(self, cancellation: Cancellation) -> float:
@@ -85,7 +131,7 @@ class Service:
 
     def unready_reason(self) -> str:
         """Why requests should go to another server, '' when this one is ready."""
-        if self.draining:
+        if self.stopping.is_set():
             return "stopping"
         if not self.repository.ready():
             return "not every model has a version that serves"
@@ -195,6 +241,10 @@ class Service:
             except ServingError:  # none of its versions serves
                 continue
         return models
+
+
+def shutting_down() -> ServingError:
+    return ServingError("UNAVAILABLE", "the server is shutting down", retry_after=1)
 
 
 def options_schema(version: Version) -> dict[str, dict[str, Any]]:

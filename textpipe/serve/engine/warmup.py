@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from textpipe.errors import ModelError
-from textpipe.savedmodel import warmup
+from textpipe.savedmodel import tfrecord, warmup
 from textpipe.savedmodel.loader import DEFAULT, GOLDEN
 from textpipe.savedmodel.model_rows import encode_cell, from_json
 from textpipe.serve.engine.errors import ServingError
@@ -41,14 +41,13 @@ def read_requests(version: Version) -> list[Any]:
     path = version.path / warmup.FILE
     if not path.is_file():
         return []
-    import tensorflow as tf
     from google.protobuf.message import DecodeError
     from tensorflow_serving.apis import prediction_log_pb2
 
     try:
-        records = itertools.islice(tf.data.TFRecordDataset(str(path)).as_numpy_iterator(), warmup.LIMIT)
+        records = itertools.islice(tfrecord.read(path), warmup.LIMIT)
         logs = list(map(prediction_log_pb2.PredictionLog.FromString, records))
-    except (tf.errors.OpError, DecodeError) as error:
+    except (OSError, ValueError, DecodeError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); export the model again") from None
     kinds = [(log, log.WhichOneof("log_type")) for log in logs]
     return [getattr(log, kind).request for log, kind in kinds if kind in ("predict_log", "classify_log", "regress_log")]

@@ -7,7 +7,9 @@ from google.protobuf.message import DecodeError
 
 from textpipe.serve.access import TokenAuth
 
-HEALTH = "/grpc.health.v1.Health/"
+PUBLIC_METHODS = (  # reveal nothing about models
+    "/grpc.health.v1.Health/", "/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady",
+)  # fmt: skip
 UNPARSED = object()
 
 
@@ -51,7 +53,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         self.auth = auth
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        if details.method.startswith(HEALTH):
+        if details.method.startswith(PUBLIC_METHODS):
             return await continuation(details)
         header = next((value for name, value in details.invocation_metadata if name == "authorization"), "")
         if self.auth.allows(header.encode() if isinstance(header, str) else header):
@@ -60,4 +62,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         async def refuse(request: Any, context: Any) -> None:
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, self.auth.rejection)
 
+        handler = await continuation(details)
+        if handler is not None and handler.request_streaming:  # refused before its first message
+            return grpc.stream_stream_rpc_method_handler(refuse)
         return grpc.unary_unary_rpc_method_handler(refuse)

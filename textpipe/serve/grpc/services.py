@@ -1,8 +1,6 @@
-"""TensorFlow Serving's gRPC endpoint: PredictionService and ModelService from its own stubs, and gRPC health checking."""
+"""TensorFlow Serving's gRPC endpoint: PredictionService and ModelService from its own stubs, gRPC health checking, and the Open
+Inference Protocol beside them."""
 
-import asyncio
-import logging
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -21,22 +19,22 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from textpipe.serve.access import AccessLog, TokenAuth, request_id
+from textpipe.runtime import dtypes
+from textpipe.serve.access import AccessLog, TokenAuth
 from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.metrics import Metrics
 from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
 from textpipe.serve.engine.service import Cancellation, Service, Tensors
+from textpipe.serve.grpc.calls import MAX_DETAILS, Calls
 from textpipe.serve.grpc.interceptors import AuthInterceptor, ParseErrorInterceptor
+from textpipe.serve.oip import grpc_handlers, messages
 from textpipe.serve.rest.paths import Target
 from textpipe.serve.tensors import examples, tensor_protos
-
-log = logging.getLogger(__name__)
 
 TASK_METHODS = {
     "tensorflow/serving/classify": ("classify", "classification_result"),
     "tensorflow/serving/regress": ("regress", "regression_result"),
 }
-MAX_DETAILS = 2000  # characters of a message: clients limit the size of metadata
 STATES = {"START": 10, "LOADING": 20, "AVAILABLE": 30, "UNLOADING": 40, "END": 50}
 
 
@@ -58,37 +56,13 @@ def fill_model_spec(spec: Any, version: Version, signature: str) -> None:
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    def __init__(self, service: Service, metrics: Metrics, log: AccessLog | None):
-        self.service, self.metrics, self.log = service, metrics, log
+    def __init__(self, calls: Calls):
+        self.calls, self.service = calls, calls.service
 
     async def run(
         self, context: Any, request: Any, method: str, work: Callable[[Target, float | None], Awaitable[Any]]
     ) -> Any:
-        """Runs work(target, timeout), records it in metrics and log, and aborts the call with the code of its error."""
-        start, code, model = time.monotonic(), "OK", ""
-        try:
-            target = read_target(request, method)
-            model = target.name
-            return await work(target, context.time_remaining())
-        except ServingError as error:
-            code = error.code
-            if code == "RESOURCE_EXHAUSTED":
-                await self.service.scheduler.delay_refusal()
-            await context.abort(getattr(grpc.StatusCode, error.code), str(error)[:MAX_DETAILS])
-        except (grpc.aio.AbortError, asyncio.CancelledError):
-            raise
-        except Exception:
-            code = "INTERNAL"
-            log.exception("%s of %r", method, model)
-            await context.abort(grpc.StatusCode.INTERNAL, "internal server error; see the server's log")
-        finally:
-            seconds = time.monotonic() - start
-            self.metrics.count_request("grpc", model, method, code, seconds)
-            if self.log:
-                metadata = context.invocation_metadata() or ()
-                header = next((value for name, value in metadata if name == "x-request-id"), "")
-                caller = {"id": request_id(str(header).encode()), "door": "grpc", "client": context.peer()}
-                self.log.write(**caller, model=model, verb=method, code=code, seconds=round(seconds, 6))
+        return await self.calls.run(context, method, lambda: read_target(request, method), work)
 
     async def Predict(self, request: Any, context: Any) -> Any:
         name = request.model_spec.signature_name or DEFAULT
@@ -107,7 +81,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
             response = predict_pb2.PredictResponse()
             fill_model_spec(response.model_spec, version, signature.name)
             for name in request.output_filter or outputs:
-                response.outputs[name].CopyFrom(tensor_protos.to_proto(outputs[name]))
+                response.outputs[name].CopyFrom(dtypes.to_proto(outputs[name]))
             return response
 
         return await self.run(context, request, "predict", work)
@@ -266,7 +240,7 @@ class HealthService(health_pb2_grpc.HealthServicer):
         self.service = service
 
     async def Check(self, request: Any, context: Any) -> Any:
-        known = {"", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"}
+        known = {"", "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService", messages.SERVICE}
         if request.service not in known:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"no service {request.service}")
         kinds = health_pb2.HealthCheckResponse
@@ -292,9 +266,9 @@ def create_server(
         options=options,
         maximum_concurrent_rpcs=max_calls,
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(service, metrics, log), server
-    )
+    calls = Calls(service, metrics, log)
+    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(PredictionService(calls), server)
     model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(service), server)
     health_pb2_grpc.add_HealthServicer_to_server(HealthService(service), server)
+    server.add_generic_rpc_handlers((grpc_handlers.handler(calls, max_streams=max(1, max_calls // 2)),))
     return server

@@ -44,6 +44,9 @@ class HttpServer(uvicorn.Server):
         end = start + self.grace_seconds
         if state.tasks:
             await asyncio.wait(set(state.tasks), timeout=self.grace_seconds)
+        running = [connection.cycle for connection in self.connections if connection.awaits_response()]
+        while any(not (cycle.response_complete or cycle.disconnected) for cycle in running) and loop.time() < end:
+            await asyncio.sleep(POLL_SECONDS)
         await self.wait_closed(min(end, start + IDLE_SECONDS))
         late = list(accept_pending(sockets or ()))
         for server in self.servers:

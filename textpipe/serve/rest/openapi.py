@@ -11,10 +11,13 @@ VALUE: dict[str, Any] = {"description": 'A number, a string, true, false, a list
 ERROR = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 
 
-def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None) -> dict[str, Any]:
+def description(
+    options: Mapping[str, tuple[str, dict[str, Any]]] | None = None, other_paths: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """OpenAPI 3.1 of all public paths.
 
-    options: search options of the models, {model: (signature, {option: its schema})}; they become components.
+    options: search options of the models, {model: (signature, {option: its schema})}; they become components. other_paths: of
+    other APIs than TensorFlow Serving's, described.
     """
     name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/:?#%]+$"}}
     version = {
@@ -29,7 +32,7 @@ def description(options: Mapping[str, tuple[str, dict[str, Any]]] | None = None)
         ("/versions/{version}", [version]),
         ("/labels/{label}", [label]),
     )
-    paths: dict[str, Any] = {}
+    paths: dict[str, Any] = dict(other_paths or {})
     for suffix, parameter in targets:
         base, parameters = "/v1/models/{name}" + suffix, [name, *parameter]
         paths[base] = {

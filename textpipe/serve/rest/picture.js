@@ -54,12 +54,15 @@ function watchPictures(changed, failed) {
     if (!file) return;
     try { picture = await readPicture(file); } catch (error) { return failed(error); }
     if (picture.bitmap) drawBitmap(at("shown"), PICTURE_SIDE);
+    else at("shown").width = at("shown").height = 0;
     changed();
   };
-  const over = on => event => { event.preventDefault(); at("drop").classList.toggle("over", on); };
+  // A file that misses the box would replace the page, so it may be dropped anywhere.
+  const dragged = event => !at("drop").hidden && event.dataTransfer.types.includes("Files");
+  const over = on => event => { if (dragged(event)) { event.preventDefault(); at("drop").classList.toggle("over", on); } };
   at("file").addEventListener("change", () => take(at("file").files[0]));
-  at("drop").addEventListener("dragover", over(true));
-  at("drop").addEventListener("dragleave", over(false));
-  at("drop").addEventListener("drop", event => { over(false)(event); take(event.dataTransfer.files[0]); });
+  document.addEventListener("dragover", over(true));
+  document.addEventListener("dragleave", over(false));
+  document.addEventListener("drop", event => { over(false)(event); if (dragged(event)) take(event.dataTransfer.files[0]); });
   document.addEventListener("paste", event => { if (!at("drop").hidden) take([...event.clipboardData.files].find(file => file.type.startsWith("image/"))); });
 }

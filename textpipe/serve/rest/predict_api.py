@@ -1,52 +1,34 @@
 """TensorFlow Serving's REST API, an ASGI application for everything below /v1/."""
 
 import asyncio
-import logging
 import re
 import time
-import zlib
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.feedback_log import FeedbackLog
-from textpipe.serve.engine.model_version import DEFAULT, Signature, Version
-from textpipe.serve.engine.search_limits import deadline_exceeded
-from textpipe.serve.engine.service import Cancellation, Service
-from textpipe.serve.rest import feedback, paths
+from textpipe.serve.engine.model_version import Signature, Version
+from textpipe.serve.engine.service import NO_CANCELLATION, Cancellation, Service
+from textpipe.serve.rest import feedback, paths, responses
 from textpipe.serve.rest.paths import Target
-from textpipe.serve.tensors import examples, from_json, json_document, to_json
-from textpipe.serve.tensors.json_reader import Reader
-from textpipe.serve.tensors.json_writer import malformed
-
-log = logging.getLogger(__name__)
+from textpipe.serve.rest.predict_request import PredictReader, checked, signature_name
+from textpipe.serve.rest.request_body import TIMEOUT_HEADER, BodyReader, Receive, disconnect_check, parse_timeout
+from textpipe.serve.rest.responses import Response, Send
+from textpipe.serve.tensors import examples, from_json, to_json
 
 HTTP_METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
 ORIGIN = re.compile(rb"https?://")
-JSON, HTML = b"application/json", b"text/html"
-TIMEOUT_HEADER = b"x-request-timeout"
-INLINE_BYTES = 1 << 16  # of a body that is parsed on the event loop; a longer one would block other requests
-MAX_SLOW_READS = 2  # long bodies that json_reader parses at a time: each keeps the interpreter busy
-ERROR_PAGE = "<html><head><title>{0} {1}</title></head><body><h1>{1}</h1></body></html>\n"
-
-Receive = Callable[[], Awaitable[dict]]
-Send = Callable[[dict], Awaitable[None]]
 
 
 class PredictApi:
-    """max_body_bytes: of a body, before and after decompression; body_seconds: how long a client may take to send it.
-
-    feedback_log: where the method `feedback` writes; None refuses it. Adds to scope["log_fields"]: model, verb, version, rows, code, and
-    with log_texts the body, except that of `feedback`.
+    """feedback_log: where the method `feedback` writes; None refuses it. Adds to scope["log_fields"]: model, verb, version, rows, code,
+    and with log_texts the body, except that of `feedback`.
     """
 
     def __init__(
-        self, service: Service, *, max_body_bytes: int = 64 << 20, body_seconds: float = 30.0, log_texts: bool = False,
-        feedback_log: FeedbackLog | None = None,
-    ):  # fmt: skip
-        self.service, self.max_body_bytes, self.feedback_log = service, max_body_bytes, feedback_log
-        self.body_seconds, self.log_texts = body_seconds, log_texts
-        self.slow_reads = asyncio.Semaphore(MAX_SLOW_READS)
+        self, service: Service, bodies: BodyReader, *, log_texts: bool = False, feedback_log: FeedbackLog | None = None
+    ):
+        self.service, self.bodies, self.log_texts, self.feedback_log = service, bodies, log_texts, feedback_log
 
     async def __call__(self, scope: dict, receive: Receive, send: Send) -> None:
         method = scope["method"]
@@ -57,38 +39,21 @@ class PredictApi:
         headers, fields = dict(scope["headers"]), scope.setdefault("log_fields", {})
         try:
             if method not in HTTP_METHODS:
-                status, body, content_type = error_page(501, "Not Implemented")
+                response = responses.error_page(501, "Not Implemented")
             elif not path.lower().startswith(paths.PREFIX):
-                status, body, content_type = error_page(404, "Not Found")
+                response = responses.error_page(404, "Not Found")
             elif method == "OPTIONS":
-                status, body, content_type = 200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"", JSON
+                response = Response(200 if ORIGIN.search(headers.get(b"origin", b"")) else 400, b"")
             else:
                 target = paths.parse(method, path)
                 fields |= {"model": target.name, "verb": target.method}
                 if target.method == "stream":
                     await self.stream(target, headers, receive, send, fields)
                     return
-                text = await self.answer(target, headers, receive, fields)
-                status, body, content_type = 200, text.encode(), JSON
-            extra: list = []
-        except ServingError as error:
-            if error.code == "RESOURCE_EXHAUSTED":
-                await self.service.scheduler.delay_refusal()
-            status, body, content_type = error.status, to_json.error(str(error)).encode("utf-8", "replace"), JSON
-            extra = [(b"retry-after", b"%d" % error.retry_after)] if error.retry_after else []
-            fields["code"] = error.code
-        except Exception:
-            log.exception("%s %s", method, path)
-            status, body, content_type, extra = (
-                500,
-                to_json.error("internal server error; see the server's log").encode(),
-                JSON,
-                [],
-            )
-            fields["code"] = "INTERNAL"
-        response_headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *extra]
-        await send({"type": "http.response.start", "status": status, "headers": response_headers})
-        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else body})
+                response = Response(200, (await self.answer(target, headers, receive, fields)).encode())
+        except Exception as error:
+            response = await responses.of_error(error, f"{method} {path}", self.service.scheduler, fields)
+        await response.send(send, without_body=method == "HEAD")
 
     async def stream(
         self, target: Target, headers: dict[bytes, bytes], receive: Receive, send: Send, fields: dict
@@ -143,9 +108,7 @@ class PredictApi:
             fields["version"] = await feedback.log(self.feedback_log, self.service, target, request)
             return "{}"
         request, seconds = await self.request(headers, receive, fields)
-        name = request.get("signature_name", DEFAULT)
-        if not isinstance(name, str):
-            raise malformed(request, "not formatted correctly. 'signature_name' key must be a string value.")
+        name = signature_name(request)
         method = self.predict if target.method == "predict" else self.examples
         return await method(target, name, request, Cancellation(seconds, disconnect_check(receive)), fields)
 
@@ -153,54 +116,29 @@ class PredictApi:
         self, headers: dict[bytes, bytes], receive: Receive, fields: dict
     ) -> tuple[dict[str, Any], float]:
         """The body's JSON object, and the seconds left to answer it after reading."""
-        body = await self.body(headers, receive)
+        body = await self.bodies.read(headers, receive)
+        if b"gzip" in headers.get(b"content-encoding", b""):
+            body = self.bodies.decompress(body) or b""  # what is not gzip counts as empty, as in TensorFlow Serving
         fields["bytes_in"] = len(body)
         if self.log_texts and fields.get("verb") != feedback.METHOD:  # feedback is written to the feedback log only
             fields["body"] = body.decode("utf-8", "replace")
-        deadline = self.service.deadline(Cancellation(parse_timeout(headers.get(TIMEOUT_HEADER))))
-        if len(body) <= INLINE_BYTES:
-            request = json_document.parse(body, deadline)
-        elif (request := await asyncio.to_thread(json_document.parse_fast, body)) is None:
-            request = await self.read_slowly(body, deadline)
-        if not isinstance(request, dict):
-            raise malformed(request, "Is not object")
-        seconds = deadline - time.monotonic()
-        if seconds <= 0:
-            raise deadline_exceeded()
-        return request, seconds
+        deadline = self.deadline(headers)
+        request = checked(await self.bodies.parse(body, deadline))
+        return request, deadline - time.monotonic()
 
-    async def read_slowly(self, body: bytes, deadline: float) -> Any:
-        """Parses a long body that needs json_reader, in turn; raises ServingError past the deadline."""
-        try:
-            async with asyncio.timeout(deadline - time.monotonic()):
-                await self.slow_reads.acquire()
-        except TimeoutError:
-            raise deadline_exceeded() from None
-        try:
-            return await asyncio.to_thread(Reader(body, deadline).document)
-        finally:
-            self.slow_reads.release()
+    def deadline(self, headers: dict[bytes, bytes]) -> float:
+        """When the client or the server stops waiting, by time.monotonic()."""
+        if TIMEOUT_HEADER not in headers:
+            return self.service.deadline(NO_CANCELLATION)
+        return self.service.deadline(Cancellation(parse_timeout(headers[TIMEOUT_HEADER])))
 
     async def predict(
         self, target: Target, name: str, request: dict[str, Any], cancellation: Cancellation, fields: dict
     ) -> str:
-        in_rows = False
-
-        def read(version: Version) -> tuple[Signature, from_json.Tensors]:
-            nonlocal in_rows
-            signature = version.signature(name)
-            if not signature.inputs:
-                raise invalid_argument(
-                    f"Failed to get input map for signature: {request.get('signature_name') or 'DEFAULT'}"
-                )
-            tensors, in_rows = from_json.predict(
-                request, signature.inputs, signature.defaults, self.service.request_limits
-            )
-            return signature, tensors
-
+        read = PredictReader(request, name, self.service.request_limits)
         version, _, outputs = await self.service.answer(target, read, cancellation)
         fields |= {"version": version.number, "signature": name}
-        return to_json.predict(outputs, in_rows=in_rows)
+        return to_json.predict(outputs, in_rows=read.in_rows)
 
     async def examples(
         self, target: Target, name: str, request: dict[str, Any], cancellation: Cancellation, fields: dict
@@ -214,76 +152,3 @@ class PredictApi:
         fields |= {"version": version.number, "signature": name, "rows": len(serialized)}
         write = examples.classify_json if target.method == "classify" else examples.regress_json
         return write(outputs, len(serialized))
-
-    async def body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        """The whole body, decompressed; raises ServingError when it is too long or the client disconnects."""
-        length = headers.get(b"content-length", b"")
-        if (
-            length.isdigit() and int(length.lstrip(b"0")[:20] or b"0") > self.max_body_bytes
-        ):  # int() refuses more than 4300 digits
-            raise self.body_too_long()
-        if body_received(receive):
-            body = await self.receive_all(receive)
-        else:
-            try:
-                async with asyncio.timeout(self.body_seconds):
-                    body = await self.receive_all(receive)
-            except TimeoutError:
-                message = f"the body took longer than {self.body_seconds:g} seconds to arrive"
-                raise ServingError("DEADLINE_EXCEEDED", message) from None
-        return self.gunzip(body) if b"gzip" in headers.get(b"content-encoding", b"") else body
-
-    async def receive_all(self, receive: Receive) -> bytes:
-        chunks, size = [], 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ServingError("CANCELLED", "the client disconnected")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self.max_body_bytes:
-                raise self.body_too_long()
-            if not message.get("more_body"):
-                return b"".join(chunks)
-
-    def gunzip(self, body: bytes) -> bytes:
-        """Decompresses exactly one gzip member; anything else is an empty body, as in TensorFlow Serving."""
-        reader = zlib.decompressobj(wbits=31)
-        try:
-            content = reader.decompress(body, self.max_body_bytes + 1)
-        except zlib.error:
-            return b""
-        if len(content) > self.max_body_bytes:
-            raise self.body_too_long()
-        return content if reader.eof and not reader.unused_data else b""
-
-    def body_too_long(self) -> ServingError:
-        return invalid_argument(f"the body is longer than the {self.max_body_bytes} bytes this server takes")
-
-
-def body_received(receive: Receive) -> bool:
-    """Whether the whole body has arrived, if the server is uvicorn; False for others."""
-    return not getattr(getattr(receive, "__self__", None), "more_body", True)
-
-
-def disconnect_check(receive: Receive) -> Callable[[], bool]:
-    """Whether the client has disconnected, if the server is uvicorn; always False for others."""
-    connection = getattr(receive, "__self__", None)
-    return lambda: bool(getattr(connection, "disconnected", False))
-
-
-def parse_timeout(header: bytes | None) -> float | None:
-    """The client's timeout in seconds; raises ServingError for an invalid value."""
-    if header is None:
-        return None
-    try:
-        seconds = float(header)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise invalid_argument(f"{TIMEOUT_HEADER.decode()}: expected seconds, found {header.decode('latin-1')[:40]!r}")
-    return seconds
-
-
-def error_page(status: int, text: str) -> tuple[int, bytes, bytes]:
-    return status, ERROR_PAGE.format(status, text).encode(), HTML

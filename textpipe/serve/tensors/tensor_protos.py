@@ -4,13 +4,13 @@ A message of a few bytes can describe a tensor of any size, so it is checked for
 before memory is allocated. Both the checks and the values follow TensorFlow's Tensor::FromProto.
 """
 
-import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from textpipe.runtime.dtypes import FIELDS, name_of, numeric_array, numpy_type, shape_of
 from textpipe.serve.engine.errors import ServingError, invalid_argument
 from textpipe.serve.engine.model_version import Signature
 from textpipe.serve.engine.request_limits import MAX_RANK, RequestLimits
@@ -18,25 +18,6 @@ from textpipe.serve.tensors.examples import serialize
 from textpipe.serve.tensors.json_values import TYPE_NAMES, bytes_array
 
 MAX_VALUES = 2**63 - 1  # of a tensor
-# By TensorFlow's enum: dtype, field with values that are not packed, and how many of these make one value.
-FIELDS = {
-    1: ("float32", "float_val", 1),
-    2: ("float64", "double_val", 1),
-    3: ("int32", "int_val", 1),
-    4: ("uint8", "int_val", 1),
-    5: ("int16", "int_val", 1),
-    6: ("int8", "int_val", 1),
-    7: ("string", "string_val", 1),
-    8: ("complex64", "scomplex_val", 2),
-    9: ("int64", "int64_val", 1),
-    10: ("bool", "bool_val", 1),
-    14: ("bfloat16", "half_val", 1),
-    17: ("uint16", "int_val", 1),
-    18: ("complex128", "dcomplex_val", 2),
-    19: ("float16", "half_val", 1),
-    22: ("uint32", "uint32_val", 1),
-    23: ("uint64", "uint64_val", 1),
-}
 # Each text is a Python object, created while the event loop is blocked; requests with many rows may have TEXTS_PER_ROW each.
 MAX_TEXTS, TEXTS_PER_ROW = 1 << 16, 64
 STRING, POINTER = 7, 8  # enum value; bytes per text in addition to its own
@@ -87,8 +68,10 @@ def is_consistent(proto: Any, name: str, limits: RequestLimits) -> bool:
         count *= size
         if size < 0 or count > MAX_VALUES:
             return False
-    if proto.dtype not in FIELDS:
-        return proto.dtype in UNSUPPORTED_TYPES
+    if proto.dtype in UNSUPPORTED_TYPES:
+        return True
+    if name_of(proto.dtype) not in FIELDS:
+        return False
     if not count or not proto.tensor_content:
         return True
     if proto.dtype == STRING:
@@ -105,18 +88,8 @@ def check_num_texts(name: str, sizes: Sequence[int], limits: RequestLimits) -> N
         raise invalid_argument(f"{name}: {count} texts where this server takes {limit} in a tensor")
 
 
-def shape_of(proto: Any) -> list[int]:
-    return [axis.size for axis in proto.tensor_shape.dim]
-
-
-@functools.cache
 def array_type(kind: int) -> np.dtype:
-    name = FIELDS[kind][0]
-    if name == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(object if name == "string" else name)
+    return numpy_type(name_of(kind))
 
 
 def string_sizes(packed: bytes, count: int) -> list[int] | None:
@@ -147,12 +120,12 @@ def to_arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLi
         if name not in inputs:
             continue
         proto = inputs[name]
-        kind = FIELDS[proto.dtype][0] if proto.dtype in FIELDS else type_name(proto.dtype)
+        kind = name_of(proto.dtype)
         if kind != dtype:
             raise invalid_argument(
                 f"Expects arg[{index}] to be {TYPE_NAMES.get(dtype, dtype)} but {TYPE_NAMES.get(kind, kind)} is provided"
             )
-        if proto.dtype not in FIELDS:
+        if kind not in FIELDS:
             raise ServingError("UNIMPLEMENTED", f"{name}: this server takes no tensors of type {kind}")
         if proto.dtype == STRING:
             check_num_texts(name, shape_of(proto), limits)
@@ -162,36 +135,6 @@ def to_arrays(inputs: Mapping[str, Any], signature: Signature, limits: RequestLi
         total += array.nbytes
         limits.check_bytes(name, total)
     return result
-
-
-def type_name(kind: int) -> str:
-    """DT_RESOURCE -> "resource"."""
-    from tensorflow.core.framework import types_pb2
-
-    return types_pb2.DataType.Name(kind).removeprefix("DT_").lower()
-
-
-def numeric_array(proto: Any) -> np.ndarray:
-    """The values of a numeric tensor; if the field has too few, its last value fills the rest."""
-    _, field, num_parts = FIELDS[proto.dtype]
-    dtype, sizes = array_type(proto.dtype), shape_of(proto)
-    count = math.prod(sizes)
-    if proto.tensor_content and count:
-        return np.frombuffer(proto.tensor_content, dtype).reshape(sizes)
-    items = getattr(proto, field)[: count * num_parts]
-    if num_parts == 2:
-        values = np.asarray(items[: len(items) // 2 * 2], f"float{dtype.itemsize * 4}").view(dtype)
-    elif field == "half_val":
-        values = np.asarray(items, np.int64).astype(np.uint16).view(dtype)
-    elif field == "int_val":
-        values = np.asarray(items, np.int64).astype(dtype)
-    else:
-        values = np.asarray(items, dtype)
-    if len(values) == count:
-        return values.reshape(sizes)
-    array = np.full(count, values[-1] if len(values) else 0, dtype)
-    array[: len(values)] = values
-    return array.reshape(sizes)
 
 
 def string_array(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
@@ -212,13 +155,6 @@ def string_array(proto: Any, name: str, limits: RequestLimits) -> np.ndarray:
     limits.check_text(name, max(map(len, values), default=0))
     limits.check_bytes(name, POINTER * count + sum(map(len, values)) + (count - len(values)) * len(last))
     return bytes_array(values + [last] * (count - len(values))).reshape(sizes)
-
-
-def to_proto(array: np.ndarray) -> Any:
-    """An array as a TensorProto."""
-    import tensorflow as tf
-
-    return tf.make_tensor_proto(array, tf.string if array.dtype == object else None, array.shape)
 
 
 def serialize_input(message: Any, limits: RequestLimits) -> np.ndarray:

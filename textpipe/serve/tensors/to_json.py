@@ -14,6 +14,7 @@ from textpipe.serve.engine.errors import invalid_argument
 from textpipe.serve.tensors.json_values import TYPE_NAMES
 from textpipe.serve.tensors.json_writer import quote as in_capitals
 
+MANY_VALUES = 64  # for which it is worth finding out which have six digits before writing them
 BYTES_SUFFIX = "_bytes"  # outputs whose name ends so are written in base64
 JSON_TYPES = {"float32", "float64", "string", "bool", "int8", "int16", "int32", "int64", "uint8", "uint32", "uint64"}
 
@@ -58,8 +59,9 @@ def rows(tensors: Mapping[str, np.ndarray]) -> list[str]:
         inside = (f"{in_quotes(name).replace('%', '%%')}: {field}" for name, field in fields.items())
         row = "{\n            " + ",\n            ".join(inside) + "\n        }"
     cells: list[list[str]] = []  # one for each %s in a row
+    columns = format_columns(tensors)
     for name, array in tensors.items():
-        values, size = format_values(array.reshape(-1), name), math.prod(array.shape[1:])
+        values, size = columns[name], math.prod(array.shape[1:])
         cells += [values[offset::size] for offset in range(size)]
     if not cells:
         return [row % ()] * count
@@ -95,6 +97,22 @@ def format_pattern(shape: tuple[int, ...]) -> str:
     return pattern
 
 
+def format_columns(tensors: Mapping[str, np.ndarray]) -> dict[str, list[str]]:
+    """The values of each tensor as JSON. Equal float32 are written once: a score is one of the probabilities."""
+    floats = {name: array.reshape(-1) for name, array in tensors.items() if array.dtype == np.float32}
+    columns = {name: format_values(array.reshape(-1), name) for name, array in tensors.items() if name not in floats}
+    if not floats:
+        return columns
+    bits = np.concatenate(list(floats.values())).view(np.int32).tolist()  # 0 and -0 are equal as numbers
+    distinct = list(dict.fromkeys(bits))
+    texts = dict(zip(distinct, format_floats(np.array(distinct, np.int32).view(np.float32)), strict=True))
+    begin = 0
+    for name, flat in floats.items():
+        columns[name] = [texts[value] for value in bits[begin : begin + len(flat)]]
+        begin += len(flat)
+    return columns
+
+
 def format_values(flat: np.ndarray, name: str) -> list[str]:
     """The values of an array [n] as JSON."""
     dtype = dtype_of(flat)
@@ -125,12 +143,25 @@ def format_floats(flat: np.ndarray) -> list[str]:
     if flat.dtype != np.float32:
         return [with_point(repr(value)) for value in values]
     # All at once: one by one would cost as much as the rest of the response.
-    six = ("%.6g " * len(values) % tuple(values)).split()
-    nine = ("%.9g " * len(values) % tuple(values)).split()
+    texts = ("%.9g " * len(values) % tuple(values)).split()
+    candidates = np.flatnonzero(may_have_six_digits(flat)) if len(flat) >= MANY_VALUES else np.arange(len(flat))
+    six = ("%.6g " * len(candidates) % tuple(flat[candidates].tolist())).split()
     with np.errstate(over="ignore"):  # six digits of the largest float32 overflow
-        same = np.array(list(map(float, six))).astype(np.float32) == flat
-    texts = [short if exact else long for short, long, exact in zip(six, nine, same.tolist(), strict=True)]
+        same = np.array(list(map(float, six))).astype(np.float32) == flat[candidates]
+    for index, short, exact in zip(candidates.tolist(), six, same.tolist(), strict=True):
+        if exact:
+            texts[index] = short
     return [text if "." in text else with_point(text) for text in texts]
+
+
+def may_have_six_digits(flat: np.ndarray) -> np.ndarray:
+    """Which float32 may round-trip with six digits: those within twice their precision of a number with six digits, which few
+    probabilities are."""
+    with np.errstate(all="ignore"):  # 0 and what is not finite
+        sizes = np.abs(flat.astype(np.float64))
+        scale = 10.0 ** (5 - np.floor(np.log10(sizes)))
+        distances = np.abs(np.rint(sizes * scale) / scale - sizes)
+        return ~((distances > sizes * 2.0**-23) & (sizes > 1e-37))
 
 
 NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}

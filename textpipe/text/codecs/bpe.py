@@ -1,6 +1,6 @@
 """Subwords by byte pair encoding.   Sennrich, Haddow and Birch (2016), section 3.2."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,6 +8,8 @@ from pydantic import Field
 
 from textpipe.config.sections import Section
 from textpipe.text import subwords
+
+RESERVES = True  # learn takes tokens that get a piece of their own
 
 
 class Config(Section):
@@ -23,9 +25,17 @@ class Config(Section):
     max_lines: int = Field(200_000, gt=0)
 
 
-def learn(config: Config, lines: Callable[[], Iterable[str]], folder: Path, name: str, *, seed: int) -> None:
+def learn(
+    config: Config,
+    lines: Callable[[], Iterable[str]],
+    folder: Path,
+    name: str,
+    *,
+    seed: int,
+    reserved: Sequence[str] = (),
+) -> None:
     """Train a model and write folder/name.model; see subwords.learn."""
-    subwords.learn(config, lines, folder, name, model_type="bpe", seed=seed)
+    subwords.learn(config, lines, folder, name, model_type="bpe", seed=seed, reserved=reserved)
 
 
 def load(table: dict, folder: Path):

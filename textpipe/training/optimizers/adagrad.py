@@ -16,6 +16,11 @@ class Config(Section):
     epsilon: float = Field(default=1e-7, gt=0)  # added for numerical stability
 
 
+def copies(config: Config) -> int:
+    """Arrays as large as the weights that training needs: weights, gradients with and without a penalty, their update, squares."""
+    return 5
+
+
 def build(config: Config, variables=()):
     """The Keras optimizer with these settings."""
     import keras

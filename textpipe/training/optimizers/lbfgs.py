@@ -11,7 +11,7 @@ from pydantic import Field
 
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError
-from textpipe.training import full_batch_settings
+from textpipe.training import full_batch_settings, weight_memory
 
 FITS_PATH = True
 
@@ -32,6 +32,11 @@ class Config(Section):
     max_iterations: int = Field(default=1000, ge=1)  # maximum number of iterations
     memory: int = Field(default=10, ge=1)
     min_decrease: float = Field(default=0.0, ge=0, lt=1)
+
+
+def copies(config: Config) -> int:
+    """Arrays as large as the weights that training needs: of the model, and copies on their way to it; `minimize` checks the rest."""
+    return 3
 
 
 def unused(name: str) -> str | None:
@@ -57,12 +62,11 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     corner, and if the weights do not fit into memory.
     """
     import numpy as np
-    import tensorflow as tf
 
     from textpipe.training import lbfgs, owlqn
-    from textpipe.training.batching import batches
     from textpipe.training.full_batch import Objective
-    from textpipe.training.steps import Steps
+    from textpipe.training.l2_path import Path
+    from textpipe.training.telemetry.progress import FitProgress
 
     if not getattr(model, "convex", False):
         raise ConfigError('[train] optimizer lbfgs: expects logistic_regression; set optimizer = "adam" for this model')
@@ -71,85 +75,61 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
             '[train] optimizer lbfgs: the loss "hinge" has no gradient at its corner; set [model] loss = "squared_hinge" or '
             'optimizer = "liblinear"'
         )
-    path = getattr(model, "l2_path", (model.l2,))
-    if len(path) > 1 and not valid:
-        raise ConfigError(
-            f"[model] l2: {len(path)} values, but no validation rows to choose one; set [ingest] split.valid, or give one value"
-        )
     function = Objective(model, train)
     check_memory(config, function)
-    steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train), objective) if valid else None
-    order = batches.plan(valid, settings).epoch(0) if valid else []
+    path = Path(function, train, valid, settings, objective)
     history: list[dict[str, Any]] = []
-    # For each l2, the last entry of its history, the optimum, and why the search ended.
-    lines: list[dict[str, Any]] = []
-    weights: list[np.ndarray] = []
-    stopped: list[str] = []
     iterations = calls = 0
+    with FitProgress(path.values, "iterations") as progress:
 
-    def report(value: float, gradient: np.ndarray) -> None:
-        norm = float(np.linalg.norm(gradient))
-        history.append({"epoch": len(history) + 1, "step": len(history) + 1, "loss": value, "gradient_norm": norm})
+        def report(value: float, gradient: np.ndarray) -> None:
+            norm = float(np.linalg.norm(gradient))
+            history.append({"epoch": len(history) + 1, "step": len(history) + 1, "loss": value, "gradient_norm": norm})
+            progress.show(len(history) - before, f"loss {value:.4f}, gradient {norm:.1e}")
 
-    for l2 in path:
-        # For a weaker penalty, gradients near the optimum are smaller: (change of l2) * weight / rows.
-        tolerance = config.tolerance * (min(1.0, l2) if len(path) > 1 and l2 else 1.0)
-        limits: dict[str, Any] = {
-            "tolerance": tolerance,
-            "max_iterations": config.max_iterations,
-            "memory": config.memory,
-            "min_decrease": config.min_decrease,
-        }
-        function.penalize(l2)
-        # The optimum of the previous, stronger penalty is near.
-        start = function.rescale(weights[-1]) if weights else function.start()
-        before = len(history)
-        if model.l1:
-            result = owlqn.minimize(function, start, function.l1(), report=report, **limits)
-        else:
-            result = lbfgs.minimize(function, start, report=report, steepest=function.steepest, **limits)
-        function.assign(result.point)
-        if result.stopped != "converged":
-            largest = function.steepest(result.gradient)
-            cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no better"
-            log.warning(
-                "lbfgs: gradient %.1e after %d iterations, tolerance %g; %s",
-                largest,
-                result.iterations,
-                tolerance,
-                cure,
-            )
-        if len(history) == before:  # the start was the minimum
-            report(result.value, result.gradient)
-        if steps:
-            history[-1] |= steps.validate(valid, order)
-        if len(path) > 1:
-            history[-1]["l2"] = l2
-            full_batch_settings.log_fit(history[-1])
-        lines.append(history[-1])
-        weights.append(function.weights(result.point))
-        stopped.append(result.stopped)
-        iterations, calls = iterations + result.iterations, calls + result.calls
-    kept = full_batch_settings.choose_fit(lines, len(valid) if valid else 0)
-    best = lines[kept]
-    if len(path) > 1:
-        function.penalize(best["l2"])
-        function.assign(function.rescale(weights[kept]))
-        full_batch_settings.warn_at_the_ends(path, best["l2"])
-    summary = {"stopped": stopped[kept], "epochs": iterations, "steps": calls, "best": best}
+        for number, l2 in enumerate(path, 1):
+            progress.start_fit(number)
+            # For a weaker penalty, gradients near the optimum are smaller: (change of l2) * weight / rows.
+            tolerance = config.tolerance * (min(1.0, l2) if len(path.values) > 1 and l2 else 1.0)
+            limits: dict[str, Any] = {
+                "tolerance": tolerance,
+                "max_iterations": config.max_iterations,
+                "memory": config.memory,
+                "min_decrease": config.min_decrease,
+            }
+            function.penalize(l2)
+            # The optimum of the previous, stronger penalty is near.
+            start = function.rescale(path.last.weights) if path.last else function.start()
+            before = len(history)
+            if model.l1:
+                result = owlqn.minimize(function, start, function.l1(), report=report, **limits)
+            else:
+                result = lbfgs.minimize(function, start, report=report, steepest=function.steepest, **limits)
+            function.assign(result.point)
+            if result.stopped != "converged":
+                largest = function.steepest(result.gradient)
+                cure = "raise max_iterations" if result.stopped == "iterations" else "float32 allows no better"
+                log.warning(
+                    "lbfgs: gradient %.1e after %d iterations, tolerance %g; %s",
+                    largest,
+                    result.iterations,
+                    tolerance,
+                    cure,
+                )
+            if len(history) == before:  # the start was the minimum
+                report(result.value, result.gradient)
+            iterations, calls = iterations + result.iterations, calls + result.calls
+            path.add(l2, history[-1], function.weights(result.point), result.stopped)
+    kept = path.finish()
+    summary = {"stopped": kept.stopped, "epochs": iterations, "steps": calls, "best": kept.line}
     if model.l1:
         summary["nonzero"] = int(sum(np.count_nonzero(np.asarray(kernel.value)) for kernel in model.kernels))
     return summary, history
 
 
 def check_memory(config: Config, function: Any) -> None:
-    """Raises ConfigError if the curvature pairs do not fit into the memory that is free."""
-    from textpipe.training.telemetry import memory
-
-    needed = 4 * (function.dim + 1) * function.num_logits * (2 * config.memory + 6)
-    free = memory.available()  # 0 if unknown
-    if 0 < free < needed:
-        raise ConfigError(
-            f"[train] optimizer lbfgs: {function.dim:,} features of {function.num_logits:,} classes need {needed / 2**30:.1f} GB, and "
-            f'{free / 2**30:.1f} are free; raise [vectorize] features min_df, lower optimizer.memory, or set optimizer = "adam"'
-        )
+    """Raises ConfigError if the curvature pairs of the merged columns and the slopes of all rows do not fit into the memory that is free."""
+    points = (function.dim + 1) * (2 * config.memory + 6) + 3 * function.num_rows
+    needed = weight_memory.FLOAT * points * function.num_logits
+    cure = ', lower optimizer.memory, or set [model] loss = "squared_hinge" and optimizer = "liblinear"'
+    weight_memory.check("lbfgs", function.dim, function.num_logits, needed, cure)

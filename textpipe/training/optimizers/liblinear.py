@@ -1,12 +1,11 @@
 """Dual coordinate descent for hinge losses: LIBLINEAR by way of scikit-learn's LinearSVC.
 
 Hsieh, Chang, Lin, Keerthi and Sundararajan, 2008, A Dual Coordinate Descent Method for Large-scale Linear SVM; Fan et al., 2008, LIBLINEAR.
-Each class is fitted against the rest. Equal columns are merged first (training/merged_columns.py), which saves a quarter of the time.
-On one core: LIBLINEAR's random numbers are shared by all threads, and results would differ from run to run.
+Each class is fitted against the rest (training/one_vs_rest.py). Equal columns are merged first (training/merged_columns.py), which saves a
+quarter of the time.
 """
 
 import logging
-import warnings
 from typing import Any, Literal
 
 from pydantic import Field
@@ -33,6 +32,11 @@ class Config(Section):
     bias_scale: float = Field(default=1.0, gt=0)
 
 
+def copies(config: Config) -> int:
+    """Arrays as large as the weights that training needs: of the model, of two fits, and copies on their way to it."""
+    return 5
+
+
 def unused(name: str) -> str | None:
     """Why the setting `name` of [train] has no effect; None if it has one."""
     if name == "init":
@@ -56,12 +60,10 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     Returns the summary and the history as documented in loop.fit: an entry per value of l2, with the validation metrics. Raises
     ConfigError for other models and losses, and for an L1 penalty.
     """
-    import numpy as np
-    import tensorflow as tf
-
-    from textpipe.training.batching import batches
+    from textpipe.training import one_vs_rest
     from textpipe.training.full_batch import Objective
-    from textpipe.training.steps import Steps
+    from textpipe.training.l2_path import Path
+    from textpipe.training.telemetry.progress import FitProgress
 
     if getattr(model, "row_loss", "logistic") == "logistic":
         raise ConfigError(
@@ -70,76 +72,31 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         )
     if model.l1:
         raise ConfigError('[train] optimizer liblinear: cannot follow l1; set [model] l1 to 0, or optimizer = "lbfgs"')
-    path = getattr(model, "l2_path", (model.l2,))
-    if not all(path):
+    if not all(getattr(model, "l2_path", (model.l2,))):
         raise ConfigError("[train] optimizer liblinear: needs a penalty; set [model] l2 above 0")
-    if len(path) > 1 and not valid:
-        raise ConfigError(
-            f"[model] l2: {len(path)} values, but no validation rows to choose one; set [ingest] split.valid, or give one value"
-        )
     function = Objective(model, train)
-    steps = Steps(model, None, settings, tf.distribute.get_strategy(), len(train), objective) if valid else None
-    order = batches.plan(valid, settings).epoch(0) if valid else []
-    history: list[dict[str, Any]] = []
-    weights: list[np.ndarray] = []
-    stopped: list[str] = []
-    for number, l2 in enumerate(path, 1):
-        function.penalize(l2)
-        found, passes = fit(config, function, l2, settings.seed)
-        weights.append(found)
-        stopped.append("converged" if passes < config.max_iterations else "iterations")
-        if stopped[-1] == "iterations":
-            log.warning("liblinear: %d passes did not suffice; raise max_iterations or tolerance", passes)
-        point = function.rescale(found)
-        function.assign(point)
-        line: dict[str, Any] = {"epoch": number, "step": number}
-        if getattr(model, "row_loss", None) == "squared_hinge":
-            line["loss"] = function(point)[0]
-        if steps:
-            line |= steps.validate(valid, order)
-        if len(path) > 1:
-            line["l2"] = l2
-            full_batch_settings.log_fit(line)
-        history.append(line)
-    kept = full_batch_settings.choose_fit(history, len(valid) if valid else 0)
-    function.penalize(path[kept])
-    function.assign(function.rescale(weights[kept]))
-    full_batch_settings.warn_at_the_ends(path, path[kept])
-    return {"stopped": stopped[kept], "epochs": len(path), "steps": len(path), "best": history[kept]}, history
-
-
-def fit(config: Config, function: Any, l2: float, seed: int) -> tuple[Any, int]:
-    """The weights [D + 1, C], the bias last, and the largest number of passes."""
-    import numpy as np
-    import scipy.sparse
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.svm import LinearSVC
-
-    matrix = scipy.sparse.vstack([block for _, block in function.row_blocks], format="csr")
+    path, matrix = Path(function, train, valid, settings, objective), function.matrix()
     options: dict[str, Any] = {
-        "loss": function.model.row_loss, "tol": config.tolerance, "max_iter": config.max_iterations, "random_state": seed,
+        "loss": model.row_loss, "tol": config.tolerance, "max_iter": config.max_iterations, "random_state": settings.seed,
         "intercept_scaling": config.bias_scale, "dual": True,
     }  # fmt: skip
-    weights = np.zeros((function.dim + 1, function.num_logits), np.float32)
-    signs, row_weights = function.signs, function.row_weights
-    # One call for all classes where each row has one class and one weight: LIBLINEAR then copies the rows only once.
-    one_weight = row_weights is None or row_weights.shape[1] == 1
-    one_class = function.num_logits > 2 and bool(((signs > 0).sum(axis=1) == 1).all())
-    together = one_weight and one_class
-    passes = 0
-    calls = [(slice(None), signs.argmax(axis=1))] if together else [
-        (slice(number, number + 1), signs[:, number]) for number in range(function.num_logits)
-    ]  # fmt: skip
-    for columns, labels in calls:
-        if len(np.unique(labels)) < 2:  # a label that all rows have, or none
-            weights[-1, columns] = labels[0]
-            continue
-        own = None
-        if row_weights is not None:
-            own = row_weights[:, 0] if row_weights.shape[1] == 1 else row_weights[:, columns][:, 0]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            found = LinearSVC(C=1 / l2, **options).fit(matrix, labels, sample_weight=own)
-        weights[:-1, columns], weights[-1, columns] = found.coef_.T, found.intercept_
-        passes = max(passes, int(np.max(found.n_iter_)))
-    return weights, passes
+    history: list[dict[str, Any]] = []
+    with FitProgress(path.values, "classes", model.num_logits) as progress:
+        for number, l2 in enumerate(path, 1):
+            progress.start_fit(number)
+            function.penalize(l2)
+            weights, passes = one_vs_rest.fit(
+                matrix, function.signs, function.row_weights, {"C": 1 / l2, **options}, progress.show
+            )
+            stopped = "converged" if passes < config.max_iterations else "iterations"
+            if stopped == "iterations":
+                log.warning("liblinear: %d passes did not suffice; raise max_iterations or tolerance", passes)
+            point = function.rescale(weights)
+            function.assign(point)
+            line: dict[str, Any] = {"epoch": number, "step": number}
+            if model.row_loss == "squared_hinge":
+                line["loss"] = function(point)[0]
+            history.append(line)
+            path.add(l2, line, weights, stopped)
+    kept = path.finish()
+    return {"stopped": kept.stopped, "epochs": len(history), "steps": len(history), "best": kept.line}, history

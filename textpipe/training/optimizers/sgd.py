@@ -24,6 +24,11 @@ class Config(Section):
         return self
 
 
+def copies(config: Config) -> int:
+    """Arrays as large as the weights that training needs: weights, gradients with and without a penalty, their update, momentum."""
+    return 4 + bool(config.momentum)
+
+
 def build(config: Config, variables=()):
     """The Keras optimizer with these settings."""
     import keras

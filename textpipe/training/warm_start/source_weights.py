@@ -74,7 +74,11 @@ class Origin:
 def locate(init: Init) -> Origin:
     """The files that init.from names; raises ConfigError if there is no such run."""
     folder = Path(init.from_)
-    if (folder / "train.json").is_file() and not (folder / MODEL).exists():  # data/artifacts/latest/PIPELINE
+    try:
+        is_result = (folder / "train.json").is_file()
+    except OSError as error:
+        raise ConfigError(f"[train] init.from: {init.from_}: {error.strerror}; check the path") from None
+    if is_result and not (folder / MODEL).exists():  # data/artifacts/latest/PIPELINE
         folder = folder.parent.parent / "train" / latest_artifact(folder / "train.json")
     versions = [version for version in folder.iterdir() if version.name.isdecimal()] if folder.is_dir() else []
     if versions and not (folder / "saved_model.pb").exists():
@@ -182,8 +186,7 @@ class SourceWeights:
         there = self.weights.get(self.source_name(name))
         if there is None:
             return f"{name} {list(shape)} is not there"
-        source_shape = there.shape
-        free = self.axes[name]
+        source_shape, free = there.shape, self.axes[name]
         fixed = [axis for axis in range(len(shape)) if axis not in free]
         if len(source_shape) != len(shape) or any(shape[axis] != source_shape[axis] for axis in fixed):
             return f"{name} is {list(source_shape)} there and {list(shape)} here"

@@ -1,0 +1,121 @@
+"""Multi30k en-de with and without monolingual German text (Sennrich, Haddow and Birch 2016): a de-en model translates it
+into English, and an en-de model is trained on these rows beside the real ones.
+
+    TEXTPIPE_DATA=... python benchmarks/back_translation.py FOLDER [--texts 'multi30k_task2/train.*.de.gz'] [--seed 1]
+        [--reverse-epochs 16] [--epochs 8] [--repeat 2] [--tag '<BT>'] [-s model.dropout=0.2 ...] [-r model.dropout=0.2 ...]
+
+-s changes the en-de model, -r the de-en one. TEXTS are below TEXTPIPE_DATA. Models, rows and stage results stay in FOLDER: the same command continues after an interruption, and other settings of
+the last training reuse the rows. The scores are of test2016, which chooses nothing; choose by the valid figures. Adds the run to
+benchmarks/results/back_translation.json.
+"""
+
+import argparse
+import glob
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HOME = Path(__file__).parent
+PIPELINES = HOME.parent / "pipelines"
+RESULTS = HOME / "results" / "back_translation.json"
+REVERSE, FORWARD = "multi30k_de_en_transformer", "multi30k_en_de_transformer"
+
+
+class Steps:
+    """Runs commands of textpipe and adds up the minutes of each over all calls, in FOLDER/minutes.json."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.file = folder / "minutes.json"
+
+    def minutes(self):
+        """Minutes by step."""
+        return json.loads(self.file.read_text(encoding="utf-8")) if self.file.exists() else {}
+
+    def run(self, name, *words):
+        """Run a command; returns its standard output. Exits with its code if it fails."""
+        began = time.monotonic()
+        command = [sys.executable, "-m", "textpipe", *words, "--artifacts", str(self.folder / "artifacts")]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+        minutes = self.minutes()
+        minutes[name] = round(minutes.get(name, 0) + (time.monotonic() - began) / 60, 2)
+        self.file.write_text(json.dumps(minutes) + "\n", encoding="utf-8")
+        if done.returncode:
+            sys.exit(done.returncode)
+        return done.stdout
+
+    def train(self, name, pipeline, settings):
+        """Run a pipeline to its exported model; returns what `textpipe run --json` printed."""
+        words = [word for setting in settings for word in ("-s", setting)]
+        places = ("--saved-models", str(self.folder / "models"), "--reports", str(self.folder / "reports"))
+        return json.loads(self.run(name, "run", str(PIPELINES / f"{pipeline}.toml"), *words, *places, "--json"))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--texts", default="multi30k_task2/train.*.de.gz")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--reverse-epochs", type=int, default=16)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--tag", default="<BT>")
+    parser.add_argument("-s", dest="settings", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("-r", dest="reverse_settings", action="append", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args()
+    if not os.environ.get("TEXTPIPE_DATA"):
+        parser.error("TEXTPIPE_DATA: expected the folder of the data sets, found none; set it")
+    texts = str(Path(os.environ["TEXTPIPE_DATA"]) / options.texts)
+    if not glob.glob(texts):
+        parser.error(f"--texts: {texts}: no such file; `textpipe data` lists data sets and how to get them")
+    folder = options.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = Steps(folder)
+
+    kept = max(1, options.reverse_epochs // 3)
+    reverse_settings = [
+        f"train.epochs={options.reverse_epochs}",
+        f"train.average={{ last = {kept} }}",
+        *options.reverse_settings,
+    ]
+    reverse_name = " ".join(["reverse", *reverse_settings])
+    reverse = steps.train(reverse_name, REVERSE, reverse_settings)
+    # Rows of another model or of other texts are not those of this run.
+    source = hashlib.sha256(json.dumps([reverse_settings, texts]).encode()).hexdigest()[:8]
+    rows = folder / f"rows_{source}.jsonl"
+    if not rows.exists():
+        steps.run(
+            f"augment {source}", "augment", str(PIPELINES / f"{FORWARD}.toml"), reverse["saved_model"], texts,
+            "--output", str(rows), "--option", "beam_size=1",
+        )  # fmt: skip
+    synthetic = f"ingest.synthetic={{ files = {str(rows)!r}, tag = {options.tag!r}, repeat = {options.repeat} }}"
+    settings = [f"seed={options.seed}", f"train.epochs={options.epochs}", *options.settings]
+    name = " ".join(["forward", *settings, f"tag={options.tag}", f"repeat={options.repeat}", source])
+    forward = steps.train(name, FORWARD, [*settings, synthetic])
+
+    counts = json.loads(rows.with_name(f"{rows.name}.manifest.json").read_text(encoding="utf-8"))
+    run = {
+        "settings": settings,
+        "repeat": options.repeat,
+        "reverse": {"settings": reverse_settings, "metrics": reverse["metrics"]},
+        "texts": counts["texts"],
+        "answers": counts["answers"],
+        "metrics": forward["metrics"],
+        "minutes": {
+            step: spent for step, spent in steps.minutes().items() if step in (reverse_name, f"augment {source}", name)
+        },
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+    }
+    runs = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    RESULTS.write_text(json.dumps([*runs, run], indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(run["metrics"], indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Synthetic rows: texts translated by a trained model, as further training rows."""

@@ -1,0 +1,77 @@
+"""Processes on this machine: workers of the scheduler, and commands."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from multiprocessing import connection
+
+from textpipe.engines._scheduler import Died
+
+
+class ProcessWorker:
+    """A worker process and this end of its socket."""
+
+    def __init__(self, environment: Mapping[str, str]):
+        here, there = socket.socketpair()
+        with there:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "textpipe.engines._worker", str(there.fileno())],
+                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                pass_fds=[there.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else None,
+            )
+        self.connection = connection.Connection(here.detach())
+
+    def send(self, method: str, *arguments: object) -> None:
+        """Ask for an answer; a worker that has died is noticed by `receive`."""
+        with contextlib.suppress(OSError):
+            self.connection.send((method, arguments))
+
+    def receive(self) -> bytes | Died:
+        """The answer, or how the process ended."""
+        try:
+            return self.connection.recv_bytes()
+        except (EOFError, OSError):
+            return Died(describe(self.process.wait()))
+
+    def kill(self) -> None:
+        """End the process."""
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+
+class ProcessLauncher:
+    """Starts workers on this machine, with `environment` beside that of this process."""
+
+    def __init__(self, environment: Mapping[str, str]):
+        self.environment = environment
+
+    def launch(self) -> ProcessWorker:
+        """A worker that is starting."""
+        worker = ProcessWorker(self.environment)
+        worker.send("prepare", os.getcwd(), sys.path, {})
+        return worker
+
+    def submit(self, worker: ProcessWorker, job: bytes, item: bytes) -> None:
+        """Run an item."""
+        worker.send("run", job, item)
+
+    def wait(self, workers: list[ProcessWorker]) -> list[tuple[ProcessWorker, bytes | Died]]:
+        """The answers of the workers that have one, at least one."""
+        ready = connection.wait([worker.connection for worker in workers])
+        return [(worker, worker.receive()) for worker in workers if worker.connection in ready]
+
+    def kill(self, worker: ProcessWorker) -> None:
+        """End a worker."""
+        worker.kill()
+
+
+def describe(code: int) -> str:
+    """-9 -> "signal SIGKILL"; 1 -> "exit code 1"."""
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

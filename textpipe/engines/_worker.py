@@ -1,0 +1,94 @@
+"""What a worker process runs: items of a job, one after another.
+
+A job is a pickled `make` of runtime/engine.py. The worker keeps what the last job built, so that a graph is traced and a model is
+loaded once for all items of a job.
+
+    python -m textpipe.engines._worker FD       a worker of the engine `processes`, at the other end of a socket
+"""
+
+import logging
+import os
+import pickle
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from textpipe.errors import ResourceError, TextpipeError
+
+
+class Worker:
+    """Runs items; every answer is bytes for `unpack`."""
+
+    def __init__(self) -> None:
+        self.job = b""
+        self.function: Callable[[Any], Any] | None = None
+
+    def prepare(self, folder: str, path: Sequence[str], environment: Mapping[str, str]) -> bytes:
+        """Take over the working folder, the import path and the given environment of the process that started this one."""
+        return pack(enter, folder, path, environment)
+
+    def run(self, job: bytes, item: bytes) -> bytes:
+        """Run a pickled item of a job."""
+        return pack(self.answer, job, item)
+
+    def answer(self, job: bytes, item: bytes) -> Any:
+        """The result of an item."""
+        if job != self.job:
+            self.job, self.function = b"", None  # the last model is freed before the next one is loaded
+            self.function, self.job = pickle.loads(job)(), job
+        assert self.function is not None
+        return self.function(pickle.loads(item))
+
+
+def enter(folder: str, path: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Set the environment, the import path and the folder of this process. Raises ResourceError if the folder is missing here."""
+    logging.getLogger("textpipe").setLevel(logging.ERROR)  # the process that started this one reports what a job found
+    os.environ.update(environment)
+    sys.path[:] = list(dict.fromkeys([*path, *sys.path]))
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise ResourceError(
+            f"{folder}: {error.strerror} on {os.uname().nodename}; workers need the working folder, the store and the data under "
+            "the same paths: put them on a file system that all machines share"
+        ) from None
+
+
+def pack(function: Callable[..., Any], *arguments: Any) -> bytes:
+    """Call a function; its result or its error as bytes."""
+    try:
+        return pickle.dumps((function(*arguments), None, ""))
+    except TextpipeError as error:
+        return pickle.dumps((None, error, ""))
+    except Exception:
+        return pickle.dumps((None, None, traceback.format_exc()))
+
+
+def unpack(answer: bytes) -> Any:
+    """The result of an item. Raises its TextpipeError, or a RuntimeError with the traceback of the worker."""
+    result, error, trace = pickle.loads(answer)
+    if error is not None:
+        raise error
+    if trace:
+        raise RuntimeError(f"in a worker:\n{trace}")
+    return result
+
+
+def serve(connection: Connection) -> None:
+    """Answer (method, arguments) until the other end is closed."""
+    worker = Worker()
+    try:
+        while True:
+            method, arguments = connection.recv()
+            connection.send_bytes(getattr(worker, method)(*arguments))
+    except (EOFError, OSError):  # the run has ended, or was killed
+        return
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches the process that started this one, which closes the socket.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    serve(Connection(int(sys.argv[1])))
