@@ -248,12 +248,6 @@ def refused(message, *, model="feed_forward", task="classify", **settings):
 
 
 def test_settings_that_cannot_be_used_are_refused_before_any_data_is_read():
-    refused(
-        "r_drop: works on the logits of a classifier, and recurrent has others",
-        model="recurrent",
-        task="translate",
-        r_drop=1.0,
-    )
     refused("mixup: works on the logits of a classifier", model="recurrent", task="translate", mixup=1.0)
     refused("mixup: logistic_regression has no hidden layer to mix", model="logistic_regression", mixup=1.0)
     refused("r_drop: compares two passes, which are equal without dropout", model="logistic_regression", r_drop=1.0)

@@ -99,6 +99,15 @@ def test_the_gradient_of_a_regularized_loss_agrees_with_differences(settings, fl
     assert abs(check.Loss(problem).value() - plain) > 1e-3  # the settings are part of the loss
 
 
+@pytest.mark.parametrize("kind", ["transformer", "recurrent"])
+def test_the_gradient_of_two_passes_of_a_generator_agrees_with_differences(kind, float64):
+    options = {**CHOSEN[kind][0], "dropout": 0.3}
+    plain = check.Loss(built(kind, options, 0)).value()
+    problem = built(kind, options, 0, Settings(label_smoothing=0.1, r_drop=1.5))
+    assert not failures(problem)
+    assert abs(check.Loss(problem).value() - plain) > 1e-3
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,6 +1,6 @@
 """The next token of a text from those before it: language modelling (Bengio et al. 2003), as the objective `sequence` without a source."""
 
-from textpipe.objectives.sequence import COUNTS, draws, figures, gradients, sums, weight
+from textpipe.objectives.sequence import COUNTS, R_DROP, draws, figures, gradients, sums, weight
 
 NEEDS = "next"
 TOKEN = "predicts the next token of the text"
@@ -11,4 +11,4 @@ UNUSED = {
     "word_dropout": "reads the tokens that it predicts; the encoder's word_dropout drops their vectors",
 }
 
-__all__ = ["COUNTS", "METRICS", "NEEDS", "UNUSED", "draws", "figures", "gradients", "sums", "weight"]
+__all__ = ["COUNTS", "METRICS", "NEEDS", "R_DROP", "UNUSED", "draws", "figures", "gradients", "sums", "weight"]

@@ -11,6 +11,7 @@ NEEDS = "tokens"
 COUNTS = "tokens"
 METRICS = {"valid_loss": "min", "valid_accuracy": "max", "valid_perplexity": "min", "valid_bleu": "max"}
 UNUSED = dict.fromkeys(("class_weight", "calibration"), "answers with a text, not with a label")
+R_DROP = True  # gradients() compares two passes
 
 
 def weight(targets: Any) -> Any:
@@ -73,11 +74,12 @@ def gradients(
 
     draws: of scheduled sampling; part: number of the shard over all replicas, so that each draws differently. For a model
     with hidden() and project(), the vocabulary layer is computed in blocks (training/vocabulary_loss.py); any other uses autodiff.
+    With config.r_drop, the second half of inputs and targets is the second pass over the same rows; the sums are of one.
     """
     import tensorflow as tf
 
-    from textpipe.training import losses, precision, vocabulary_loss
-    from textpipe.training.regularization import scheduled_sampling
+    from textpipe.training import losses, precision, vocabulary_agreement, vocabulary_loss
+    from textpipe.training.regularization import r_drop, scheduled_sampling
 
     real = targets != 0  # [B, U]
     labels = tf.boolean_mask(targets, real)  # [N]
@@ -94,15 +96,22 @@ def gradients(
         with tf.GradientTape() as tape:
             logits = losses.token_logits(model, inputs, targets, training=True, words=words)
             batch_sums = losses.cross_entropy_sums(logits, labels, smoothing)
+            if config.r_drop:
+                batch_sums = {name: figure / 2 for name, figure in batch_sums.items()}
+                disagreement = r_drop.divergence(*tf.split(logits, 2), independent=False)
+                batch_sums["loss"] += config.r_drop * disagreement
             loss = batch_sums["loss"] / total
         return batch_sums, tape.gradient(loss, variables, unconnected_gradients="zero")
     split = precision.SplitModel(model)
     with tf.GradientTape() as tape:
         hidden = split.hidden(inputs, words, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
-    batch_sums, hidden_gradient, output_gradients = vocabulary_loss.gradients(
-        split.project, hidden, labels, variables, smoothing=smoothing
-    )
+    arguments = split.project, hidden, labels, variables
+    if config.r_drop:
+        summed = vocabulary_agreement.gradients(*arguments, smoothing=smoothing, weight=config.r_drop)
+    else:
+        summed = vocabulary_loss.gradients(*arguments, smoothing=smoothing)
+    batch_sums, hidden_gradient, output_gradients = summed
     model_gradients = tape.gradient(
         hidden, variables, output_gradients=hidden_gradient / total, unconnected_gradients="zero"
     )

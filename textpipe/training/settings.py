@@ -66,7 +66,8 @@ class Settings(Section):
     word_dropout: drop tokens or n-grams of the source fields in training.
     mixup: interpolate hidden rows of a batch; alpha of the Beta(alpha, alpha) distribution of the shares (Guo et al. 2019). The pooled vector in
         "pooled", the first hidden layer in "feed_forward".
-    r_drop: weight of the disagreement of two passes with different dropout (Liang et al. 2021); each update computes both.
+    r_drop: weight of the disagreement of two passes with different dropout (Liang et al. 2021), of a label's probabilities or of those of
+        each token; each update computes both.
     ema: decay of an exponential moving average of the weights, which is validated and kept instead; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. Meant
         for hardware with bfloat16 units: a CPU without them is slower than in float32. Weights are saved in float32.

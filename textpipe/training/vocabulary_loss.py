@@ -18,7 +18,9 @@ import tensorflow as tf
 BLOCK_LOGITS = 6_000_000
 
 
-def gradients(project: Callable, hidden, labels, variables, *, smoothing: float):
+def gradients(
+    project: Callable, hidden, labels, variables, *, smoothing: float, block_loss: Callable | None = None, multiple=1
+):
     """Summed smoothed cross-entropy of project(hidden), and its gradients.
 
     Cross-entropy against (1 - smoothing) on the label and smoothing / V on every word (Szegedy et al., 2016, section 7).
@@ -26,7 +28,10 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
 
     project: [n, R] -> logits [n, V], affine. hidden: [N, R]; labels: [N]. Returns the sums (`loss`, `weight`), the gradient
     of hidden [N, R], and that of each variable, None for those that project does not use.
+
+    block_loss: in place of cross_entropy, for blocks of a number of tokens that `multiple` divides.
     """
+    block_loss = block_loss or cross_entropy
     count = tf.shape(labels)[0]
     with tf.GradientTape() as tape:
         tape.watch(hidden)
@@ -38,19 +43,19 @@ def gradients(project: Callable, hidden, labels, variables, *, smoothing: float)
     uniform_gradients = tape.gradient(uniform, [hidden, *variables])
     used = [position for position, gradient in enumerate(uniform_gradients[1:]) if gradient is not None]
     weights = [variables[position] for position in used]
-    rows = block_rows(mean)
+    rows = max(multiple, block_rows(mean) // multiple * multiple)
 
     def body(first, loss, hidden_gradients, totals):
         block = hidden[first : first + rows]
         with tf.GradientTape() as tape:
             tape.watch(block)
             logits = project(block)  # [n, V]
-        block_loss, logit_gradients = cross_entropy(logits, labels[first : first + rows], smoothing)
+        loss_here, logit_gradients = block_loss(logits, labels[first : first + rows], smoothing)
         gradient, *weight_gradients = tape.gradient(logits, [block, *weights], output_gradients=logit_gradients)
         totals = [
             total + tf.convert_to_tensor(gradient) for total, gradient in zip(totals, weight_gradients, strict=True)
         ]
-        return first + rows, loss + block_loss, hidden_gradients.write(first // rows, gradient), totals
+        return first + rows, loss + loss_here, hidden_gradients.write(first // rows, gradient), totals
 
     gradient_blocks = tf.TensorArray(
         hidden.dtype, size=-(-count // rows), infer_shape=False, element_shape=[None, hidden.shape[1]]

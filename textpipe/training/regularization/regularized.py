@@ -26,10 +26,14 @@ def conflicts(settings: Any, model: Section, objective: ModuleType) -> Iterator[
         for name in ("label_smoothing", "r_drop"):
             if getattr(settings, name):
                 yield name, f"is defined for probabilities, and {model.loss} has none"
-    if objective.NEEDS != "logits" or hasattr(objective, "gradients"):
-        for name in ("mixup", "r_drop"):
-            if getattr(settings, name):
-                yield name, f"works on the logits of a classifier, and {model.kind} has others"
+    of_labels = objective.NEEDS == "logits" and not hasattr(objective, "gradients")
+    if settings.mixup and not of_labels:
+        yield "mixup", f"works on the logits of a classifier, and {model.kind} has others"
+    if settings.r_drop and not of_labels and not hasattr(objective, "R_DROP"):
+        yield (
+            "r_drop",
+            f"compares the probabilities of a classifier or of a generator's next token, and {model.kind} has others",
+        )
     elif settings.r_drop and not settings.word_dropout and not has_dropout(model.model_dump()):
         yield "r_drop", "compares two passes, which are equal without dropout; set [model] dropout or word_dropout"
 
@@ -97,7 +101,13 @@ class Regularized:
         seed, *own_draws = draws
         seed = fold_in(fold_in(seed, STREAM), part)
         if hasattr(self.objective, "gradients"):
-            inputs = self.dropped(inputs, config, fold_in(seed, 0))
+            passes = [
+                self.dropped(inputs, config, fold_in(seed, number)) for number in range(2 if config.r_drop else 1)
+            ]
+            if config.r_drop:
+                inputs, targets = joined(passes), tf.concat([targets, targets], axis=0)
+            else:
+                (inputs,) = passes
             return self.objective.gradients(
                 model, inputs, targets, variables, total=total, config=config, draws=tuple(own_draws), part=part
             )
@@ -150,6 +160,16 @@ class Regularized:
         from textpipe.training.regularization import word_dropout
 
         return word_dropout.apply(inputs, config.word_dropout, seed) if config.word_dropout else inputs
+
+
+def joined(batches: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The rows of several batches of inputs, one after the other."""
+    import tensorflow as tf
+
+    def concat(*parts: Any) -> Any:
+        return tf.sparse.concat(0, parts) if isinstance(parts[0], tf.SparseTensor) else tf.concat(parts, axis=0)
+
+    return tf.nest.map_structure(concat, *batches)
 
 
 class Output:
