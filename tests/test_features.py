@@ -1,5 +1,6 @@
 """Features against scikit-learn's vectorizers, and ids against their definition."""
 
+import itertools
 import random
 
 import numpy as np
@@ -74,7 +75,7 @@ def agree(feature, vectorizer, family, test=TEST, tolerance=1e-5):
     names = vectorizer.get_feature_names_out().tolist()
     buckets = ngrams.hash_to_buckets(tf.ragged.constant([names]), family, feature.options()).flat_values.numpy()
     assert len(set(buckets.tolist())) == len(names), "two n-grams of the test share a bucket; use other words"
-    columns = np.searchsorted(feature.columns.buckets.numpy(), buckets)
+    columns = np.searchsorted(feature.columns.buckets, buckets)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found[:, columns], expected, atol=tolerance, rtol=0)
 
@@ -153,7 +154,7 @@ def test_families_do_not_share_columns(tmp_path):
 def test_each_family_is_normalized_as_in_a_union_of_scikit_learns_vectorizers(tmp_path):
     feature = build(tmp_path, "tfidf", words=[1, 2], characters=[2, 4], frequency="log", norm="family")
     found = dense(feature(tf.constant(TEST)))
-    family = feature.columns.buckets.numpy() // feature.options().num_buckets
+    family = feature.columns.buckets // feature.options().num_buckets
     theirs = {
         0: TfidfVectorizer(ngram_range=(1, 2), token_pattern=TOKENS, lowercase=False, sublinear_tf=True),
         1: TfidfVectorizer(ngram_range=(2, 4), analyzer="char_wb", lowercase=False, sublinear_tf=True),
@@ -180,6 +181,20 @@ def test_few_buckets_collide_and_counts_add_up(tmp_path):
     assert feature.size["dim"] <= 3
     lengths = [len(text.replace("it's", "its").split()) for text in TEST[:50]]
     assert dense(feature(tf.constant(TEST[:50]))).sum(axis=1).tolist() == lengths
+
+
+@pytest.mark.parametrize("buckets", [[], [0], [63], [64], [0, 1, 62, 63, 64, 127, 128, 4000], list(range(200)), "many"])
+def test_a_bucket_has_the_column_of_its_place_among_those_of_training(buckets):
+    draw = np.random.default_rng(5)
+    buckets = np.sort(draw.choice(2**20, 20_000, replace=False)) if buckets == "many" else np.array(buckets, np.int64)
+    found = np.concatenate([draw.choice(buckets, 500)] if len(buckets) else [[]])
+    values = np.concatenate([found, draw.integers(0, 2**24, 300), np.arange(70), [2**26]]).astype(np.int64)
+    draw.shuffle(values)
+    splits = np.sort(np.concatenate([[0, 0, len(values)], draw.integers(0, len(values), 20)]))
+    columns = ngrams.Columns(buckets)(tf.RaggedTensor.from_row_splits(values, splits))
+    column_of = {bucket: column for column, bucket in enumerate(buckets.tolist())}
+    rows = [values[start:end].tolist() for start, end in itertools.pairwise(splits)]
+    assert columns.to_list() == [[column_of[value] for value in row if value in column_of] for row in rows]
 
 
 def test_learning_twice_writes_the_same_bytes(tmp_path):

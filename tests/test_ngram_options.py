@@ -119,7 +119,7 @@ def test_pairs_are_those_of_a_search_over_all_words(tmp_path, distance):
 
 def test_pairs_do_not_share_columns_with_words_and_have_a_norm_of_their_own(tmp_path):
     both = build(tmp_path, "tfidf", words=[1, 1], pairs=2, norm="family", weights={"pairs": 0.5})
-    family = both.columns.buckets.numpy() // both.options().num_buckets
+    family = both.columns.buckets // both.options().num_buckets
     assert set(family.tolist()) == {0, 1}
     rows = dense(both(tf.constant(["the house is green", "my name"])))
     for number, length in ((0, 1), (1, 0.5)):

@@ -116,7 +116,7 @@ class Tfidf(Counts):
     def __init__(self, config: Any, buckets: Any, idf: Any, *, codec: Any = None):
         super().__init__(config, buckets, codec=codec)
         self.idf = tf.constant(idf, tf.float32)
-        self.family = self.columns.buckets // config.num_buckets if config.separate_families else None
+        self.family = tf.constant(self.columns.buckets // config.num_buckets) if config.separate_families else None
 
     def __call__(self, text: tf.Tensor) -> tf.SparseTensor:
         """[N] string -> [N, D] float32, indices in canonical order."""
