@@ -61,6 +61,10 @@ class Config(Section):
                 raise ValueError("vocabulary: the codec 'none' has no vocabulary; leave vocabulary out")
         return self
 
+    def extra_files(self) -> list[Path]:
+        """The files of other runs that the codec reads."""
+        return self.codec.extra_files() if hasattr(self.codec, "extra_files") else []
+
 
 def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     """Write codecs.json {field: {"kind", "name"}}, the vocabulary files name.*, lexicon.json {source word: target word}
@@ -112,7 +116,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     if config.codec.kind != "none":
         loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
         for group, codec in loaded.items():
-            asked = getattr(config.codec, "vocab_size", codec.vocab_size)
+            taken = getattr(config.codec, "model", None)
+            asked = codec.vocab_size if taken else getattr(config.codec, "vocab_size", codec.vocab_size)
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip

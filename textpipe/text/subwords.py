@@ -6,11 +6,12 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
 from textpipe.errors import ConfigError, DataError
+from textpipe.text import existing_subwords
 from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
 
 logger = logging.getLogger(__name__)
@@ -33,6 +34,18 @@ def check_coverage(share: float) -> float:
     return share
 
 
+def check_model(config: Any) -> None:
+    """Raises ValueError for settings that have no effect on a model that is taken from another run."""
+    if config.model is None:
+        return
+    fields = type(config).model_fields
+    unused = [name for name in fields if name != "model" and getattr(config, name) != fields[name].default]
+    if unused:
+        raise ValueError(
+            f"model: its subwords are those of another run, without an effect of {', '.join(unused)}; leave out one or the other"
+        )
+
+
 # A larger vocabulary is a typo, and would crash the trainer near 2**31.
 VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
 Coverage = Annotated[float, AfterValidator(check_coverage)]
@@ -48,10 +61,16 @@ def learn(
     all spaces. reserved: tokens that are one piece each where they follow a space or begin a text. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo
     and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
 
+    With config.model, its pieces are written instead; see existing_subwords.read.
+
     Raises DataError when there is no text, ConfigError when vocab_size is too small for the characters of the text.
     """
     import sentencepiece
 
+    if config.model is not None:
+        taken = existing_subwords.read(config.model, name, kind=model_type, reserved=reserved)
+        (folder / f"{name}.model").write_bytes(taken)
+        return
     sample = reservoir_sample((chunk for line in lines() for chunk in split_line(line)), config.max_lines, seed)
     if not sample:
         raise DataError(f"[tokenize] codec {config.kind!r}: no text to learn from: every training row is empty")

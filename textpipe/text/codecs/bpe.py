@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from textpipe.config.sections import Section
-from textpipe.text import subwords
+from textpipe.text import existing_subwords, subwords
 
 RESERVES = True  # learn takes tokens that get a piece of their own
 
@@ -16,6 +16,8 @@ class Config(Section):
     """vocab_size: number of pieces, including 256 bytes and 4 special tokens; character_coverage: share of the text's
     characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a
     separate piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
+    model: use the subwords of another run instead of learning them, to continue from its weights ([train] init): a SentencePiece file
+        NAME.model, a result of tokenize, or data/artifacts/latest/PIPELINE. The other settings of the codec are then those of that run.
     """
 
     kind: Literal["bpe"] = "bpe"
@@ -23,6 +25,16 @@ class Config(Section):
     character_coverage: subwords.Coverage = 0.9995
     split_digits: bool = False
     max_lines: int = Field(200_000, gt=0)
+    model: str | None = None
+
+    @model_validator(mode="after")
+    def is_learned_or_taken(self):
+        subwords.check_model(self)
+        return self
+
+    def extra_files(self) -> list[Path]:
+        """The files of `model`."""
+        return existing_subwords.files(self.model) if self.model else []
 
 
 def learn(
@@ -34,7 +46,7 @@ def learn(
     seed: int,
     reserved: Sequence[str] = (),
 ) -> None:
-    """Train a model and write folder/name.model; see subwords.learn."""
+    """Train a model, or take config.model, and write folder/name.model; see subwords.learn."""
     subwords.learn(config, lines, folder, name, model_type="bpe", seed=seed, reserved=reserved)
 
 

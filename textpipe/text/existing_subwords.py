@@ -1,0 +1,111 @@
+"""Subwords of an existing SentencePiece model, for runs that continue from another model and keep its vocabulary."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from textpipe.errors import ConfigError
+from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
+
+SUFFIX = ".model"
+CODECS = "codecs.json"  # in a result of tokenize
+LATEST = "tokenize.json"  # in data/artifacts/latest/PIPELINE
+CURE = "name a file NAME.model, the folder of a result of tokenize, or data/artifacts/latest/PIPELINE for a pipeline's latest"
+
+
+def locate(model: str) -> Path:
+    """The .model file, or the folder of a result of tokenize, that a setting names. Raises ConfigError if there is none."""
+    path = Path(model)
+    try:
+        if path.is_file():
+            return path
+        if (path / LATEST).is_file() and not (path / CODECS).exists():
+            latest = json.loads((path / LATEST).read_text(encoding="utf-8"))["path"]
+            path = path.parent.parent / "tokenize" / str(latest)
+        found = "no such file or folder"
+        if path.is_dir():
+            if any(path.glob(f"*{SUFFIX}")):
+                return path
+            found = f"found no {SUFFIX} file in it"
+            if (path / "saved_model.pb").exists() or any(path.glob("*/saved_model.pb")):
+                found = "found an exported model, whose subwords are inside its graph"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        found = f"cannot be read ({error})"
+    raise ConfigError(f"[tokenize] codec model: {model}: {found}; {CURE}")
+
+
+def files(model: str) -> list[Path]:
+    """All files that `read` may read, for the cache key."""
+    path = locate(model)
+    return [path] if path.is_file() else sorted([*path.glob(f"*{SUFFIX}"), *path.glob(CODECS)])
+
+
+def find(model: str, name: str) -> Path:
+    """The .model file of a vocabulary: the only one, or the one of that name. Raises ConfigError if neither exists."""
+    path = locate(model)
+    if path.is_file():
+        return path
+    models = sorted(path.glob(f"*{SUFFIX}"))
+    named = [one for one in models if one.stem == name]
+    if not named and len(models) > 1:
+        names = ", ".join(repr(one.stem) for one in models)
+        raise ConfigError(
+            f"[tokenize] codec model: {model}: expected a vocabulary {name!r}, found {names}; set vocabulary as in that "
+            f"pipeline, or name one of its {SUFFIX} files"
+        )
+    return named[0] if named else models[0]
+
+
+def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> bytes:
+    """The bytes of a SentencePiece model for a vocabulary `name` of a codec of this kind ("unigram" or "bpe").
+
+    reserved: tokens that must be pieces of the model. Other such pieces stay in the vocabulary, but no text gets them.
+
+    Raises ConfigError for a file that is no SentencePiece model, or one trained with options that textpipe does not use:
+    its special tokens are 0 to 3, unknown characters become bytes, and it does not normalize.
+    """
+    import sentencepiece
+    from google.protobuf.message import DecodeError
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+
+    path = find(model, name)
+    try:
+        proto = ModelProto.FromString(path.read_bytes())
+    except (OSError, DecodeError):
+        proto = ModelProto()
+    if not proto.pieces:
+        raise ConfigError(f"[tokenize] codec model: {path}: is no SentencePiece model; {CURE}")
+    trained, normalizer = proto.trainer_spec, proto.normalizer_spec
+    kinds = {trained.UNIGRAM: "unigram", trained.BPE: "bpe"}
+    expected = {
+        "kind": (kinds.get(trained.model_type, "another"), kind),
+        "pad, unk, bos and eos": (
+            (trained.pad_id, trained.unk_id, trained.bos_id, trained.eos_id),
+            (PAD_ID, UNK_ID, START_ID, END_ID),
+        ),
+        "byte_fallback": (trained.byte_fallback, True),
+        "normalization_rule_name": (normalizer.name, "identity"),
+        "remove_extra_whitespaces": (normalizer.remove_extra_whitespaces, False),
+        "add_dummy_prefix": (normalizer.add_dummy_prefix, True),
+    }
+    faults = [f"{what} {right}, found {found}" for what, (found, right) in expected.items() if found != right]
+    if faults:
+        raise ConfigError(
+            f"[tokenize] codec model: {path}: expected {'; '.join(faults)}; take a model that textpipe learned, or leave model out"
+        )
+    piece_type = ModelProto.SentencePiece
+    own = {SPACE_SYMBOL + token for token in reserved}
+    missing = own - {piece.piece for piece in proto.pieces if piece.type == piece_type.USER_DEFINED}
+    if missing:
+        raise ConfigError(
+            f"[ingest.synthetic] tag: {path} has no piece {min(missing)[1:]!r}; leave tag out, or name a model learned with it"
+        )
+    for piece in proto.pieces:
+        if piece.type == piece_type.USER_DEFINED and piece.piece not in own:
+            piece.type = piece_type.UNUSED
+    taken = proto.SerializeToString(deterministic=True)
+    try:
+        sentencepiece.SentencePieceProcessor(model_proto=taken)
+    except RuntimeError as error:
+        raise ConfigError(f"[tokenize] codec model: {path}: is damaged ({error}); {CURE}") from None
+    return taken
