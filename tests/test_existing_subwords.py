@@ -9,7 +9,7 @@ import tiny
 from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
 from textpipe.config.sections import Plugin
-from textpipe.errors import ConfigError
+from textpipe.errors import ArtifactError, ConfigError
 from textpipe.pipeline import runner
 from textpipe.text import existing_subwords, subwords, vectorizer
 
@@ -51,6 +51,11 @@ def test_a_reserved_token_of_the_other_run_stays_one_where_it_is_reserved_and_el
         assert ("▁<BT>" in processor.id_to_piece(ids)) == bool(reserved)
         assert processor.decode(ids) == "<BT> the plan"
         assert "▁<BT>" in [piece.piece for piece in ModelProto.FromString(data).pieces]
+    (tmp_path / "unused.model").write_bytes(data)
+    assert (
+        existing_subwords.read(str(tmp_path / "unused.model"), "", kind="unigram", reserved=["<BT>"])
+        == other.read_bytes()
+    )
     with pytest.raises(ConfigError, match="has no piece '<FT>'; leave tag out"):
         existing_subwords.read(str(other), "joint", kind="unigram", reserved=["<FT>"])
 
@@ -130,22 +135,45 @@ def test_what_is_no_model_is_named(model, tmp_path):
     exported = tmp_path / "saved" / "1"
     exported.mkdir(parents=True)
     (exported / "saved_model.pb").touch()
-    latest = tmp_path / "latest" / "damaged"
-    latest.mkdir(parents=True)
-    (latest / "tokenize.json").write_text("{}")
+    for name, text in (("damaged", "{}"), ("nested", "[" * 100_000), ("gone", '{"path": "1234"}')):
+        (tmp_path / "latest" / name).mkdir(parents=True)
+        (tmp_path / "latest" / name / "tokenize.json").write_text(text)
+    latest = tmp_path / "latest"
+    links = tmp_path / "links"
+    (links / "folder.model").mkdir(parents=True)
+    (links / "dangling.model").symlink_to("absent")
+    (links / "loop.model").symlink_to("loop.model")
     for path, message in (
         (tmp_path / "absent", "no such file or folder"),
         (tmp_path / "saved", "found an exported model, whose subwords are inside its graph"),
         (exported, "found an exported model"),
-        (latest, "cannot be read"),
-        (latest.parent, "found no .model file in it"),
+        (latest / "damaged", "cannot be read"),
+        (latest / "nested", "cannot be read"),
+        (latest / "gone", "its result .*tokenize/1234 is gone; run that pipeline again"),
+        (latest, "found no .model file in it"),
+        (links, "found no .model file in it"),
+        (links / "loop.model", "no such file or folder"),
         ("\0", "cannot be read|no such file"),
     ):
         with pytest.raises(ConfigError, match=message):
             existing_subwords.locate(str(path))
 
 
+def test_a_damaged_result_is_set_aside_in_place_of_giving_other_subwords(tmp_path):
+    rows = tmp_path / "rows.tsv"
+    tiny.generator_rows(rows)
+    pipeline = runner.Pipeline.from_tables(tmp_path / "first.toml", {**tiny.GENERATOR, "ingest": {"files": str(rows)}})
+    result = runner.run(pipeline, until="tokenize", artifacts=tmp_path / "artifacts").artifacts["tokenize"].path
+    file = result / "joint.model"
+    file.write_bytes(file.read_bytes().replace("▁is".encode(), "▁io".encode(), 1))
+    with pytest.raises(ArtifactError, match=r"joint\.model.*set aside as .*; run its pipeline again"):
+        existing_subwords.read(str(tmp_path / "artifacts" / "latest" / "first"), "joint", kind="unigram")
+    assert not result.exists()
+
+
 def test_settings_without_an_effect_are_refused():
     with pytest.raises(ValueError, match="without an effect of vocab_size; leave out one or the other"):
         Plugin.check("text.codecs", {"kind": "unigram", "vocab_size": 300, "model": "a.model"})
+    with pytest.raises(ValueError, match="model"):
+        Plugin.check("text.codecs", {"kind": "unigram", "model": ""})
     Plugin.check("text.codecs", {"kind": "unigram", "vocab_size": 8000, "model": "a.model"})

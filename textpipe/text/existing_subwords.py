@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from textpipe.cache import integrity
 from textpipe.errors import ConfigError
 from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
 
@@ -19,17 +20,18 @@ def locate(model: str) -> Path:
     try:
         if path.is_file():
             return path
+        found = "no such file or folder"
         if (path / LATEST).is_file() and not (path / CODECS).exists():
             latest = json.loads((path / LATEST).read_text(encoding="utf-8"))["path"]
             path = path.parent.parent / "tokenize" / str(latest)
-        found = "no such file or folder"
+            found = f"its result {path} is gone; run that pipeline again"
         if path.is_dir():
-            if any(path.glob(f"*{SUFFIX}")):
+            if models(path):
                 return path
             found = f"found no {SUFFIX} file in it"
             if (path / "saved_model.pb").exists() or any(path.glob("*/saved_model.pb")):
                 found = "found an exported model, whose subwords are inside its graph"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         found = f"cannot be read ({error})"
     raise ConfigError(f"[tokenize] codec model: {model}: {found}; {CURE}")
 
@@ -37,7 +39,12 @@ def locate(model: str) -> Path:
 def files(model: str) -> list[Path]:
     """All files that `read` may read, for the cache key."""
     path = locate(model)
-    return [path] if path.is_file() else sorted([*path.glob(f"*{SUFFIX}"), *path.glob(CODECS)])
+    return [path] if path.is_file() else models(path)
+
+
+def models(folder: Path) -> list[Path]:
+    """The .model files of a folder, sorted by name."""
+    return sorted(path for path in folder.glob(f"*{SUFFIX}") if path.is_file())
 
 
 def find(model: str, name: str) -> Path:
@@ -45,22 +52,24 @@ def find(model: str, name: str) -> Path:
     path = locate(model)
     if path.is_file():
         return path
-    models = sorted(path.glob(f"*{SUFFIX}"))
-    named = [one for one in models if one.stem == name]
-    if not named and len(models) > 1:
-        names = ", ".join(repr(one.stem) for one in models)
+    existing = models(path)
+    named = [one for one in existing if one.stem == name]
+    if not named and len(existing) > 1:
+        names = ", ".join(repr(one.stem) for one in existing)
         raise ConfigError(
             f"[tokenize] codec model: {model}: expected a vocabulary {name!r}, found {names}; set vocabulary as in that "
             f"pipeline, or name one of its {SUFFIX} files"
         )
-    return named[0] if named else models[0]
+    return named[0] if named else existing[0]
 
 
 def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> bytes:
     """The bytes of a SentencePiece model for a vocabulary `name` of a codec of this kind ("unigram" or "bpe").
 
-    reserved: tokens that must be pieces of the model. Other such pieces stay in the vocabulary, but no text gets them.
+    reserved: tokens that must be pieces of the model. Other such pieces stay in the vocabulary, but no text gets them; a later run
+    may reserve them again.
 
+    Raises ArtifactError for a result of tokenize that differs from its checksums, which is set aside.
     Raises ConfigError for a file that is no SentencePiece model, or one trained with options that textpipe does not use:
     its special tokens are 0 to 3, unknown characters become bytes, and it does not normalize.
     """
@@ -69,6 +78,7 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
     from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
     path = find(model, name)
+    integrity.check(path.parent)
     try:
         proto = ModelProto.FromString(path.read_bytes())
     except (OSError, DecodeError):
@@ -95,14 +105,14 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
         )
     piece_type = ModelProto.SentencePiece
     own = {SPACE_SYMBOL + token for token in reserved}
-    missing = own - {piece.piece for piece in proto.pieces if piece.type == piece_type.USER_DEFINED}
+    reservable = [piece for piece in proto.pieces if piece.type in (piece_type.USER_DEFINED, piece_type.UNUSED)]
+    missing = own - {piece.piece for piece in reservable}
     if missing:
         raise ConfigError(
             f"[ingest.synthetic] tag: {path} has no piece {min(missing)[1:]!r}; leave tag out, or name a model learned with it"
         )
-    for piece in proto.pieces:
-        if piece.type == piece_type.USER_DEFINED and piece.piece not in own:
-            piece.type = piece_type.UNUSED
+    for piece in reservable:
+        piece.type = piece_type.USER_DEFINED if piece.piece in own else piece_type.UNUSED
     taken = proto.SerializeToString(deterministic=True)
     try:
         sentencepiece.SentencePieceProcessor(model_proto=taken)

@@ -25,7 +25,7 @@ class Config(Section):
     character_coverage: subwords.Coverage = 0.9995
     split_digits: bool = False
     max_lines: int = Field(200_000, gt=0)
-    model: str | None = None
+    model: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def is_learned_or_taken(self):
