@@ -58,6 +58,7 @@ def test_types_defaults_and_bounds_are_those_of_the_validation(groups):
         and found["train", "optimizer"].default == '"adam"'
     )
     assert found["train", "batch_tokens"].bounds == "at least 1"
+    assert found["tokenize.codec.unigram", "model"].bounds == "length at least 1"
     assert found["top", "task"].default == "required"
     assert found["train.init", "from"].default == "required"
     assert found["normalize", "steps"].default == '["unicode", "whitespace"]'

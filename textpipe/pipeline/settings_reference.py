@@ -206,7 +206,7 @@ def nested_metadata(annotation: Any) -> Iterator[tuple[Any, ...]]:
 def bounds(metadata: Any) -> str:
     """The bounds of a value: [Ge(0), Lt(1)] -> "at least 0, below 1"."""
     words: dict[Any, str] = {annotated_types.Ge: "at least {}", annotated_types.Gt: "above {}", annotated_types.Le: "at most {}",
-             annotated_types.Lt: "below {}", annotated_types.MinLen: "at least {} of them"}  # fmt: skip
+             annotated_types.Lt: "below {}", annotated_types.MinLen: "length at least {}"}  # fmt: skip
     limits = []
     for item in metadata:
         for kind, text in words.items():
