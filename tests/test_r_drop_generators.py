@@ -161,3 +161,14 @@ def test_r_drop_is_for_generators_and_language_models_with_dropout():
         task="translate",
         r_drop=1.0,
     )
+
+
+def test_a_model_whose_passes_are_equal_is_told_of_the_dropout_that_it_has():
+    without = "r_drop: compares two passes, which are equal without dropout; set"
+    refused(f"{without} word_dropout; leave", model="ntm", task="translate", r_drop=1.0)
+    encoder = {"kind": "transformer", "causal": True, "dropout": 0.0}
+    language_model = {"kind": "causal_language_model", "encoder": encoder}
+    refused(rf"{without} \[model\] encoder.dropout; leave", model=language_model, task="pretrain", r_drop=1.0)
+    train.Config(
+        task="pretrain", model={**language_model, "encoder": {**encoder, "attention_dropout": 0.1}}, r_drop=1.0
+    )

@@ -34,16 +34,20 @@ def conflicts(settings: Any, model: Section, objective: ModuleType) -> Iterator[
             "r_drop",
             f"compares the probabilities of a classifier or of a generator's next token, and {model.kind} has others",
         )
-    elif settings.r_drop and not settings.word_dropout and not has_dropout(model.model_dump()):
-        yield "r_drop", "compares two passes, which are equal without dropout; set [model] dropout or word_dropout"
+    elif settings.r_drop and not settings.word_dropout and not any((rates := dict(dropout_rates(model))).values()):
+        cures = [f"[model] {name}" for name in list(rates)[:1]]
+        if "word_dropout" not in getattr(objective, "UNUSED", {}):
+            cures.append("word_dropout")
+        yield "r_drop", f"compares two passes, which are equal without dropout; set {' or '.join(cures)}"
 
 
-def has_dropout(options: Any) -> bool:
-    """Whether a dropout rate in a model's options, or in a nested table, is above 0."""
-    if not isinstance(options, Mapping):
-        return False
-    rates = (value for name, value in options.items() if name.endswith("dropout"))
-    return any(rates) or any(has_dropout(value) for value in options.values())
+def dropout_rates(model: Section) -> Iterator[tuple[str, float]]:
+    """(dotted name, value) of each dropout rate of a model and of its parts, the model's own "dropout" first."""
+    names = sorted(type(model).model_fields, key=lambda name: (name != "dropout", name))
+    yield from ((name, getattr(model, name)) for name in names if name.endswith("dropout"))
+    for part in names:
+        if isinstance(value := getattr(model, part), Section):
+            yield from ((f"{part}.{name}", rate) for name, rate in dropout_rates(value))
 
 
 def check_features(settings: Any, inputs: Mapping[str, Mapping[str, Any]]) -> None:
