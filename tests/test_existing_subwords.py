@@ -172,7 +172,7 @@ def test_a_damaged_result_is_set_aside_in_place_of_giving_other_subwords(tmp_pat
 
 
 def test_settings_without_an_effect_are_refused():
-    with pytest.raises(ValueError, match="without an effect of vocab_size; leave out one or the other"):
+    with pytest.raises(ValueError, match="so vocab_size has no effect; leave out one or the other"):
         Plugin.check("text.codecs", {"kind": "unigram", "vocab_size": 300, "model": "a.model"})
     with pytest.raises(ValueError, match="model"):
         Plugin.check("text.codecs", {"kind": "unigram", "model": ""})

@@ -116,8 +116,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     if config.codec.kind != "none":
         loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
         for group, codec in loaded.items():
-            taken = getattr(config.codec, "model", None)
-            asked = codec.vocab_size if taken else getattr(config.codec, "vocab_size", codec.vocab_size)
+            reused = getattr(config.codec, "model", None) is not None
+            asked = codec.vocab_size if reused else getattr(config.codec, "vocab_size", codec.vocab_size)
             stats["vocabularies"][group] = {
                 "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
             }  # fmt: skip

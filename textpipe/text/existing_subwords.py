@@ -20,20 +20,20 @@ def locate(model: str) -> Path:
     try:
         if path.is_file():
             return path
-        found = "no such file or folder"
+        problem = "no such file or folder"
         if (path / LATEST).is_file() and not (path / CODECS).exists():
             latest = json.loads((path / LATEST).read_text(encoding="utf-8"))["path"]
             path = path.parent.parent / "tokenize" / str(latest)
-            found = f"its result {path} is gone; run that pipeline again"
+            problem = f"its result {path} is gone; run that pipeline again"
         if path.is_dir():
             if models(path):
                 return path
-            found = f"found no {SUFFIX} file in it"
+            problem = f"found no {SUFFIX} file in it"
             if (path / "saved_model.pb").exists() or any(path.glob("*/saved_model.pb")):
-                found = "found an exported model, whose subwords are inside its graph"
+                problem = "found an exported model, whose subwords are inside its graph"
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        found = f"cannot be read ({error})"
-    raise ConfigError(f"[tokenize] codec model: {model}: {found}; {CURE}")
+        problem = f"cannot be read ({error})"
+    raise ConfigError(f"[tokenize] codec model: {model}: {problem}; {CURE}")
 
 
 def files(model: str) -> list[Path]:
@@ -114,9 +114,9 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
         )
     for piece in reservable:
         piece.type = piece_type.USER_DEFINED if piece.piece in own else piece_type.UNUSED
-    taken = proto.SerializeToString(deterministic=True)
+    serialized = proto.SerializeToString(deterministic=True)
     try:
-        sentencepiece.SentencePieceProcessor(model_proto=taken)
+        sentencepiece.SentencePieceProcessor(model_proto=serialized)
     except RuntimeError as error:
         raise ConfigError(f"[tokenize] codec model: {path}: is damaged ({error}); {CURE}") from None
-    return taken
+    return serialized

@@ -35,14 +35,14 @@ def check_coverage(share: float) -> float:
 
 
 def check_model(config: Any) -> None:
-    """Raises ValueError for settings that have no effect on a model that is taken from another run."""
+    """Raises ValueError for settings without an effect on an existing model."""
     if config.model is None:
         return
     fields = type(config).model_fields
-    unused = [name for name in fields if name != "model" and getattr(config, name) != fields[name].default]
-    if unused:
+    without_effect = [name for name in fields if name != "model" and getattr(config, name) != fields[name].default]
+    if without_effect:
         raise ValueError(
-            f"model: its subwords are those of another run, without an effect of {', '.join(unused)}; leave out one or the other"
+            f"model: reuses the subwords of another run, so {', '.join(without_effect)} has no effect; leave out one or the other"
         )
 
 
@@ -68,8 +68,8 @@ def learn(
     import sentencepiece
 
     if config.model is not None:
-        taken = existing_subwords.read(config.model, name, kind=model_type, reserved=reserved)
-        (folder / f"{name}.model").write_bytes(taken)
+        existing = existing_subwords.read(config.model, name, kind=model_type, reserved=reserved)
+        (folder / f"{name}.model").write_bytes(existing)
         return
     sample = reservoir_sample((chunk for line in lines() for chunk in split_line(line)), config.max_lines, seed)
     if not sample:

@@ -19,28 +19,28 @@ from textpipe.training import vocabulary_loss
 def gradients(project: Callable, hidden, labels, variables, *, smoothing: float, weight: float):
     """As vocabulary_loss.gradients, for hidden [2 N, R] and labels [2 N] whose second halves are the second pass."""
 
-    def both(logits, labels, smoothing):
+    def pair_loss(logits, labels, smoothing):
         return cross_entropy(logits, labels, smoothing, weight)
 
     # Twice the loss: the cross-entropies of both passes are summed, then all is halved.
     sums, hidden_gradient, output_gradients = vocabulary_loss.gradients(
         project,
-        side_by_side(hidden),
-        side_by_side(labels),
+        interleave(hidden),
+        interleave(labels),
         variables,
         smoothing=smoothing,
-        block_loss=both,
+        block_loss=pair_loss,
         multiple=2,
     )
     return (
         {name: figure / 2 for name, figure in sums.items()},
-        one_after_the_other(hidden_gradient) / 2,
+        deinterleave(hidden_gradient) / 2,
         [None if gradient is None else gradient / 2 for gradient in output_gradients],
     )
 
 
 def cross_entropy(logits, labels, smoothing: float, weight: float):
-    """c_1 + c_2 + 2 * weight * s summed over tokens, and its gradient; logits [2 n, V], the passes of a token side by side."""
+    """c_1 + c_2 + 2 * weight * s summed over tokens, and its gradient; logits [2 n, V], the two passes of a token in adjacent rows."""
     shape = tf.shape(logits)
     indices = tf.stack([tf.range(shape[0]), labels], axis=1)
     label_logits = tf.gather_nd(logits, indices)
@@ -67,12 +67,12 @@ def mean(probabilities, values):
     return tf.reduce_sum(probabilities * values, axis=1, keepdims=True)
 
 
-def side_by_side(halves):
-    """[a1, b1, a2, b2] -> [a1, a2, b1, b2]: the second half's rows after those of the first half that they belong to."""
+def interleave(halves):
+    """The rows of two passes, alternating: [a1, b1, a2, b2] -> [a1, a2, b1, b2]."""
     return tf.reshape(tf.stack(tf.split(halves, 2), axis=1), tf.shape(halves))
 
 
-def one_after_the_other(pairs):
-    """The inverse of `side_by_side`."""
+def deinterleave(pairs):
+    """The inverse of `interleave`."""
     shape = tf.shape(pairs)
     return tf.concat(tf.unstack(tf.reshape(pairs, tf.concat([[-1, 2], shape[1:]], axis=0)), num=2, axis=1), axis=0)

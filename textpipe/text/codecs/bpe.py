@@ -16,7 +16,7 @@ class Config(Section):
     """vocab_size: number of pieces, including 256 bytes and 4 special tokens; character_coverage: share of the text's
     characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a
     separate piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
-    model: use the subwords of another run instead of learning them, to continue from its weights ([train] init): a SentencePiece file
+    model: reuse the subwords of another run instead of learning new ones, to continue from its weights ([train] init): a SentencePiece file
         NAME.model, a result of tokenize, or data/artifacts/latest/PIPELINE. The other settings of the codec are then those of that run.
     """
 
@@ -28,7 +28,7 @@ class Config(Section):
     model: str | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
-    def is_learned_or_taken(self):
+    def model_excludes_other_settings(self):
         subwords.check_model(self)
         return self
 
@@ -46,7 +46,7 @@ def learn(
     seed: int,
     reserved: Sequence[str] = (),
 ) -> None:
-    """Train a model, or take config.model, and write folder/name.model; see subwords.learn."""
+    """Train a model, or reuse config.model, and write folder/name.model; see subwords.learn."""
     subwords.learn(config, lines, folder, name, model_type="bpe", seed=seed, reserved=reserved)
 
 
