@@ -6,10 +6,11 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
+from textpipe.config.sections import Section
 from textpipe.errors import ConfigError, DataError
 from textpipe.text import existing_subwords
 from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
@@ -34,21 +35,33 @@ def check_coverage(share: float) -> float:
     return share
 
 
-def check_model(config: Any) -> None:
-    """Raises ValueError for settings without an effect on an existing model."""
-    if config.model is None:
-        return
-    fields = type(config).model_fields
-    without_effect = [name for name in fields if name != "model" and getattr(config, name) != fields[name].default]
-    if without_effect:
-        raise ValueError(
-            f"model: reuses the subwords of another run, so {', '.join(without_effect)} has no effect; leave out one or the other"
-        )
-
-
 # A larger vocabulary is a typo, and would crash the trainer near 2**31.
 VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
 Coverage = Annotated[float, AfterValidator(check_coverage)]
+
+
+class Settings(Section):
+    """The settings of both codecs of subwords, which their own Configs describe."""
+
+    vocab_size: VocabSize = 8000
+    character_coverage: Coverage = 0.9995
+    split_digits: bool = False
+    max_lines: int = Field(200_000, gt=0)
+    model: str | None = Field(None, min_length=1)
+
+    @model_validator(mode="after")
+    def model_excludes_other_settings(self):
+        fields = type(self).model_fields
+        changed = [name for name in fields if name != "model" and getattr(self, name) != fields[name].default]
+        if self.model is not None and changed:
+            raise ValueError(
+                f"model: reuses the subwords of another run, so {', '.join(changed)} has no effect; leave out one or the other"
+            )
+        return self
+
+    def extra_files(self) -> list[Path]:
+        """The files of `model`."""
+        return existing_subwords.files(self.model) if self.model else []
 
 
 def learn(

@@ -4,15 +4,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
-
-from textpipe.config.sections import Section
-from textpipe.text import existing_subwords, subwords
+from textpipe.text import subwords
 
 RESERVES = True  # learn takes tokens that get a piece of their own
 
 
-class Config(Section):
+class Config(subwords.Settings):
     """vocab_size: number of pieces, including 256 bytes and 4 special tokens; character_coverage: share of the text's
     characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a
     separate piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
@@ -21,20 +18,6 @@ class Config(Section):
     """
 
     kind: Literal["bpe"] = "bpe"
-    vocab_size: subwords.VocabSize = 8000
-    character_coverage: subwords.Coverage = 0.9995
-    split_digits: bool = False
-    max_lines: int = Field(200_000, gt=0)
-    model: str | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def model_excludes_other_settings(self):
-        subwords.check_model(self)
-        return self
-
-    def extra_files(self) -> list[Path]:
-        """The files of `model`."""
-        return existing_subwords.files(self.model) if self.model else []
 
 
 def learn(
