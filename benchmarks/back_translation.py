@@ -59,12 +59,12 @@ class Steps:
         return json.loads(self.run(name, "run", str(file), *words, *places, "--json"))
 
 
-def schedule(warmup_steps):
+def schedule(warmup_steps, dropout=0.15):
     """Settings of a training that ends with a learning rate of 0."""
     return [
         f"train.schedule={{ kind = 'cosine', warmup_steps = {warmup_steps} }}",
         "train.average={ last = 2 }",
-        "model.dropout=0.15",
+        f"model.dropout={dropout}",
     ]
 
 
@@ -113,7 +113,7 @@ def main():
         real_settings = [
             f"seed={options.seed}",
             f"train.epochs={options.real_epochs}",
-            *schedule(50),
+            *schedule(50, dropout=0.2),
             "train.optimizer.learning_rate=0.001",
             *options.settings,
             *options.real_settings,
