@@ -6,11 +6,7 @@ import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
-
-from textpipe.config.sections import Section
 from textpipe.errors import ConfigError, DataError
 from textpipe.text import existing_subwords
 from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
@@ -22,46 +18,6 @@ MAX_LINE_LENGTH = 1000  # characters of a training line; longer lines are split,
 RESERVED = re.compile("[\0\t\n\r▁▅]+")
 # Fixed on every machine, because the number of threads affects the last digits of the model's scores.
 NUM_THREADS = 2
-MIN_COVERAGE = 0.98  # sentencepiece's limit
-
-
-def check_coverage(share: float) -> float:
-    """Return a character coverage that sentencepiece accepts; raises ValueError for others."""
-    if not MIN_COVERAGE <= share <= 1:
-        raise ValueError(
-            f"expected a share of the characters from {MIN_COVERAGE} to 1, found {share:g}; "
-            "for a smaller vocabulary lower vocab_size"
-        )
-    return share
-
-
-# A larger vocabulary is a typo, and would crash the trainer near 2**31.
-VocabSize = Annotated[int, Field(gt=4, le=10_000_000)]
-Coverage = Annotated[float, AfterValidator(check_coverage)]
-
-
-class Settings(Section):
-    """The settings of both codecs of subwords, which their own Configs describe."""
-
-    vocab_size: VocabSize = 8000
-    character_coverage: Coverage = 0.9995
-    split_digits: bool = False
-    max_lines: int = Field(200_000, gt=0)
-    model: str | None = Field(None, min_length=1)
-
-    @model_validator(mode="after")
-    def model_excludes_other_settings(self):
-        fields = type(self).model_fields
-        changed = [name for name in fields if name != "model" and getattr(self, name) != fields[name].default]
-        if self.model is not None and changed:
-            raise ValueError(
-                f"model: reuses the subwords of another run, so {', '.join(changed)} has no effect; leave out one or the other"
-            )
-        return self
-
-    def extra_files(self) -> list[Path]:
-        """The files of `model`."""
-        return existing_subwords.files(self.model) if self.model else []
 
 
 def learn(
@@ -71,8 +27,8 @@ def learn(
     """Train on at most config.max_lines lines, sampled uniformly with `seed`, and write folder/name.model.
 
     The model does not normalize (the normalization steps did), falls back to bytes for unknown characters, and keeps
-    all spaces. reserved: tokens that are one piece each where they follow a space or begin a text. If the text is too small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo
-    and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
+    all spaces. reserved: tokens that are one piece each where they follow a space or begin a text. If the text is too
+    small for config.vocab_size pieces, the model has fewer and a warning is logged. Kudo and Richardson (2018), SentencePiece; Kudo (2018), Subword Regularization; Sennrich et al. (2016), BPE.
 
     With config.model, its pieces are written instead; see existing_subwords.read.
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Literal
 
 from textpipe.text import subwords
+from textpipe.text.codecs._subword_settings import SubwordSettings
 
 RESERVES = True  # learn takes tokens that get a piece of their own
 
 
-class Config(subwords.Settings):
+class Config(SubwordSettings):
     """vocab_size: number of pieces, including 256 bytes and 4 special tokens; character_coverage: share of the text's
     characters, from 0.98 to 1, that become pieces (the rest are encoded as bytes); split_digits: make every digit a
     separate piece; max_lines: train on a uniform sample of this many lines, which limits memory and time.
