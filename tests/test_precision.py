@@ -80,7 +80,7 @@ def test_layers_compute_in_bfloat16_and_the_loss_in_float32(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", BUILD)
-def test_vocabulary_logits_are_computed_in_float32(kind):
+def test_vocabulary_logits_of_validation_and_decoding_are_computed_in_float32(kind):
     """They agree with NumPy in float64 from the same hidden vectors; bfloat16 would keep three digits."""
     with precision.policy("mixed_bfloat16"):
         model = BUILD[kind]()
@@ -91,24 +91,41 @@ def test_vocabulary_logits_are_computed_in_float32(kind):
     assert (hidden.dtype, logits.dtype) == (tf.float32, tf.float32)
     exact = np.array(hidden, np.float64) @ np.array(model.target_embedding.value, np.float64).T
     np.testing.assert_allclose(logits, exact, atol=1e-5)
-    # Also loss and gradient of the vocabulary layer.
-    labels = tf.constant(np.arange(24 * 8) % 30, tf.int32)
-    variables = [variable.value for variable in model.trainable_variables]
-    sums, _slopes, own = vocabulary_loss.gradients(
-        halves.project, tf.reshape(hidden, (192, -1)), labels, variables, smoothing=0.0
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_updates_project_to_the_vocabulary_in_bfloat16_and_sum_in_float32(kind):
+    """Loss and gradients agree with NumPy in float64 from the same hidden vectors to one part in 256."""
+    with precision.policy("mixed_bfloat16"):
+        model = BUILD[kind]()
+    split = precision.SplitModel(model)
+    source = tests.reversals(24).inputs["source"].gather(np.arange(24), 8)
+    hidden = tf.reshape(split.hidden({"source": source}, source, training=False), (192, -1))
+    logits = split.project_in_updates(hidden)
+    exact = np.array(hidden, np.float64) @ np.array(model.target_embedding.value, np.float64).T
+    assert logits.dtype == tf.float32
+    np.testing.assert_allclose(logits, exact, atol=np.abs(exact).max() / 128)
+    assert np.abs(logits - exact).max() > np.abs(exact).max() / 4096
+    labels = tf.constant(np.arange(192) % 30, tf.int32)
+    variables = model.trainable_variables
+    sums, hidden_gradient, output_gradients = vocabulary_loss.gradients(
+        split.project_in_updates, hidden, labels, variables, smoothing=0.0
     )
-    flat, rows = exact.reshape(192, -1), np.arange(192)
-    chances = np.exp(flat - flat.max(axis=1, keepdims=True))
+    chances = np.exp(exact - exact.max(axis=1, keepdims=True))
     chances /= chances.sum(axis=1, keepdims=True)
-    assert float(sums["loss"]) == pytest.approx(-np.log(chances[rows, labels.numpy()]).sum(), rel=1e-6)
-    chances[rows, labels.numpy()] -= 1
-    expected = chances.T @ np.array(hidden, np.float64).reshape(192, -1)
+    assert float(sums["loss"]) == pytest.approx(-np.log(chances[np.arange(192), labels]).sum(), rel=1e-3)
+    chances[np.arange(192), labels] -= 1
     table = next(
-        part
-        for part, variable in zip(own, model.trainable_variables, strict=True)
+        gradient
+        for gradient, variable in zip(output_gradients, variables, strict=True)
         if variable is model.target_embedding
     )
-    np.testing.assert_allclose(table, expected, atol=1e-4)
+    assert (table.dtype, hidden_gradient.dtype) == (tf.float32, tf.float32)
+    for gradient, expected in (
+        (table, chances.T @ np.array(hidden, np.float64)),
+        (hidden_gradient, chances @ np.array(model.target_embedding.value, np.float64)),
+    ):
+        np.testing.assert_allclose(gradient, expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_classifier_logits_are_computed_in_float32():

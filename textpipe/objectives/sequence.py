@@ -106,7 +106,7 @@ def gradients(
     with tf.GradientTape() as tape:
         hidden = split.hidden(inputs, words, training=True)  # [B, U, R]
         hidden = tf.boolean_mask(hidden, real)  # [N, R]
-    arguments = split.project, hidden, labels, variables
+    arguments = split.project_in_updates, hidden, labels, variables
     if config.r_drop:
         summed = vocabulary_agreement.gradients(*arguments, smoothing=smoothing, weight=config.r_drop)
     else:

@@ -1,7 +1,8 @@
 """Mixed precision: layers compute in bfloat16, variables stay float32 (Micikevicius et al., 2018).
 
 bfloat16 has the exponent of float32, so gradients do not vanish and no loss scaling is needed. It has 8 bits of mantissa,
-so the projection to the vocabulary, the loss, and the sums over shards and batches are computed in float32.
+so the loss, its gradient of the logits, and the sums over shards and batches are computed in float32. The projection to
+the vocabulary is computed in bfloat16 in updates, as half of their arithmetic, and in float32 in validation and decoding.
 
 On hardware without bfloat16 units the results are right but slow to compute: TensorFlow converts back and forth.
 """
@@ -40,14 +41,17 @@ def float32_layers(model) -> Iterator[None]:
 
 
 class SplitModel:
-    """A generator's hidden() and project() in any precision: hidden vectors are cast to float32, and `project` multiplies
-    them with the float32 variables in float32.
+    """A generator's hidden() and project() in any precision, with results in float32.
+
+    `project` multiplies in float32, `project_in_updates` in the compute dtype of the model.
     """
 
     def __init__(self, model):
-        self.hidden, self.project = model.hidden, model.project
+        self.hidden, self.project, self.project_in_updates = model.hidden, model.project, model.project
         if getattr(model, "compute_dtype", "float32") not in ("float32", "float64"):
-            self.hidden, self.project = in_compute_dtype(model, model.hidden), project_in_float32(model.project)
+            self.hidden = in_compute_dtype(model, model.hidden)
+            self.project = project_in_float32(model.project)
+            self.project_in_updates = in_compute_dtype(model, lambda hidden, training: model.project(hidden))
 
 
 def in_compute_dtype(model, method: Callable) -> Callable:
@@ -66,7 +70,7 @@ def in_compute_dtype(model, method: Callable) -> Callable:
 
     layer = Method(dtype=model.dtype_policy)
 
-    def run(*arguments: Any, training: bool):
+    def run(*arguments: Any, training: bool = False):
         return tf.cast(layer(*arguments, training=training), tf.float32)
 
     return run

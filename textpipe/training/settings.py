@@ -69,8 +69,9 @@ class Settings(Section):
     r_drop: weight of the disagreement of two passes with different dropout (Liang et al. 2021), of a label's probabilities or of those of
         each token; each update computes both.
     ema: decay of an exponential moving average of the weights, which is validated and kept instead; 0.999 is usual.
-    precision: "mixed_bfloat16" computes layers in bfloat16, with variables, vocabulary logits and loss in float32. Meant
-        for hardware with bfloat16 units: a CPU without them is slower than in float32. Weights are saved in float32.
+    precision: "mixed_bfloat16" computes layers and vocabulary logits of updates in bfloat16, with variables, loss and the logits of
+        validation in float32. Meant for hardware with bfloat16 units: a CPU without them is slower than in float32. Weights are saved
+        in float32.
     optimizer: the update rule.
     subword_sampling: segment the texts anew in each epoch.
     init: weights of another run to start from; its vocabulary may differ.
