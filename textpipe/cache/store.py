@@ -163,6 +163,25 @@ class Store:
             write_atomically(path, text)
 
 
+def latest_result(folder: Path, stage: str) -> Path | None:
+    """The newest result of a stage if `folder` is data/artifacts/latest/PIPELINE and has one, else None.
+
+    The folder of the result may be gone. Raises ValueError for a damaged file.
+    """
+    file = folder / f"{stage}.json"
+    if not file.is_file():
+        return None
+    return folder.parent.parent / stage / result_name(file)
+
+
+def result_name(file: Path) -> str:
+    """The folder name in data/artifacts/latest/PIPELINE/STAGE.json; raises ValueError if the file is damaged."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["path"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{file}: is damaged; run that pipeline again") from None
+
+
 def clear_folder(folder: Path, *, keep: str) -> None:
     """Delete everything in a directory except `keep`; remove the directory when it is empty."""
     if not folder.is_dir():

@@ -1,16 +1,15 @@
 """Subwords of an existing SentencePiece model, for runs that continue from another model and keep its vocabulary."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from textpipe.cache import integrity
+from textpipe.cache.store import latest_result
 from textpipe.errors import ConfigError
 from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
 
 SUFFIX = ".model"
 CODECS = "codecs.json"  # in a result of tokenize
-LATEST = "tokenize.json"  # in data/artifacts/latest/PIPELINE
 CURE = "name a file NAME.model, the folder of a result of tokenize, or data/artifacts/latest/PIPELINE for a pipeline's latest"
 
 
@@ -21,9 +20,9 @@ def locate(model: str) -> Path:
         if path.is_file():
             return path
         problem = "no such file or folder"
-        if (path / LATEST).is_file() and not (path / CODECS).exists():
-            latest = json.loads((path / LATEST).read_text(encoding="utf-8"))["path"]
-            path = path.parent.parent / "tokenize" / str(latest)
+        latest = None if (path / CODECS).exists() else latest_result(path, "tokenize")
+        if latest:
+            path = latest
             problem = f"its result {path} is gone; run that pipeline again"
         if path.is_dir():
             if models(path):
@@ -31,8 +30,10 @@ def locate(model: str) -> Path:
             problem = f"found no {SUFFIX} file in it"
             if (path / "saved_model.pb").exists() or any(path.glob("*/saved_model.pb")):
                 problem = "found an exported model, whose subwords are inside its graph"
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except OSError as error:
         problem = f"cannot be read ({error})"
+    except ValueError as error:
+        raise ConfigError(f"[tokenize] codec model: {error}") from None
     raise ConfigError(f"[tokenize] codec model: {model}: {problem}; {CURE}")
 
 

@@ -6,12 +6,11 @@ deleted, where no kept trial uses them, when the study has all its trials. A res
 counts as the study's if one of its trials built it and no other pipeline has used it. Values, validations and errors stay in the study.
 """
 
-import json
 import re
 import shutil
 from pathlib import Path
 
-from textpipe.cache.store import Store
+from textpipe.cache.store import Store, result_name
 from textpipe.tuning.study import Study
 from textpipe.tuning.trial import BUILT, PATHS
 
@@ -50,7 +49,7 @@ def used_by_others(study: Study) -> set[str]:
     for file in (study.artifacts / "latest").glob("*/*.json"):
         if file.parent.name != study.run_name:
             try:
-                names.add(json.loads(file.read_text(encoding="utf-8"))["path"])
-            except (OSError, ValueError, KeyError, TypeError):
+                names.add(result_name(file))
+            except (OSError, ValueError):
                 continue
     return names

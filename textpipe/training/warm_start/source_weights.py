@@ -14,6 +14,7 @@ from typing import Any
 import pydantic
 
 from textpipe.cache import integrity
+from textpipe.cache.store import latest_result
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Plugin, Section
 from textpipe.errors import ArtifactError, ConfigError
@@ -75,11 +76,12 @@ def locate(init: Init) -> Origin:
     """The files that init.from names; raises ConfigError if there is no such run."""
     folder = Path(init.from_)
     try:
-        is_result = (folder / "train.json").is_file()
+        if not (folder / MODEL).exists():
+            folder = latest_result(folder, "train") or folder
     except OSError as error:
         raise ConfigError(f"[train] init.from: {init.from_}: {error.strerror}; check the path") from None
-    if is_result and not (folder / MODEL).exists():  # data/artifacts/latest/PIPELINE
-        folder = folder.parent.parent / "train" / latest_artifact(folder / "train.json")
+    except ValueError as error:
+        raise ConfigError(f"[train] init.from: {error}") from None
     versions = [version for version in folder.iterdir() if version.name.isdecimal()] if folder.is_dir() else []
     if versions and not (folder / "saved_model.pb").exists():
         folder = max(versions, key=lambda version: int(version.name))
@@ -98,14 +100,6 @@ def locate(init: Init) -> Origin:
                 f"exported model, found {found}; {cure}"
             )
     return origin
-
-
-def latest_artifact(path: Path) -> str:
-    """The name of the latest artifact of a pipeline; raises ConfigError if the file is damaged."""
-    try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["path"])
-    except (ValueError, KeyError, TypeError):
-        raise ConfigError(f"[train] init.from: {path}: is damaged; run that pipeline again") from None
 
 
 class SourceWeights:
