@@ -107,7 +107,7 @@ def test_a_killed_run_averages_like_an_uninterrupted_one(monkeypatch, tmp_path):
 
 
 def test_missing_weights_are_reported(tmp_path):
-    with pytest.raises(ArtifactError, match="weights of step 7 are gone; train from the start"):
+    with pytest.raises(ArtifactError, match="weights of step 7 are missing; train from the start"):
         CheckpointRetention(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
 
 

@@ -160,7 +160,7 @@ def explain(
     overrides: Sequence[str] = (),
     artifacts: str | Path = ARTIFACTS,
 ) -> "Explanation":
-    """The words that pushed the answer to a row, a text or a dict by field.
+    """Each word's contribution to the answer for a row, a text or a dict by field.
 
     model: as in predict, a pipeline that has been run (with overrides), or the result of run. label: the class to explain; by
     default the answer. The contributions in a linear model are exact: bias + their sum is the logit of the class. In any other

@@ -76,7 +76,7 @@ def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]
 
     if getattr(output.ranker, "index", None) is not None:
         raise ConfigError(
-            f"[answer] index: such a model compares the message with all of its {len(output.responses()):,} responses; lower [responses] "
+            f"[answer] index: a LiteRT model compares the message with all of its {len(output.responses()):,} responses; lower [responses] "
             'max_size and set index = "none", or export it as a SavedModel'
         )
     candidates = output.first(inputs)
