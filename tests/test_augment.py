@@ -382,7 +382,7 @@ def test_a_teacher_answers_the_training_sources(project, generator):
         (["{folder}/rows.tsv", "--column", "target", "--output", "{folder}/x.jsonl"], "the other --direction"),
         (["{texts}", "--output", "{folder}/x.jsonl", "--option", "beam_sise=1"], "did you mean 'beam_size'"),
         (["{texts}", "--output", "{folder}/x.jsonl", "-s", "ingest.dataset=phrases"], "not both"),
-        (["{texts}", "--output", "{folder}/rows.tsv/y.jsonl"], "can be written"),
+        (["{texts}", "--output", "{folder}/rows.tsv/y.jsonl"], "not a writable directory"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named_without_a_traceback(project, words, message):

@@ -366,7 +366,7 @@ def test_deep_nesting_is_refused(application):
     item = b'{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": '
     assert "Nested deeper than 10000." in error_of(application, item + b"[" * 20_000)
     deep = item + b"[" * 9000 + b'"a"' + b"]" * 9000 + b"}]}"
-    assert "its data is nested otherwise" in error_of(application, deep) or "expected texts" in error_of(
+    assert "its data is nested differently" in error_of(application, deep) or "expected texts" in error_of(
         application, deep
     )
 

@@ -290,7 +290,7 @@ def test_a_changed_pipeline_is_refused_by_name_and_new_begins_again(project):
     assert len(textpipe.tune(file, name="other", test=False).records) == 1
     assert len(textpipe.tune(file, new=True, test=False).records) == 1
     Path("rows.tsv").write_text(Path("rows.tsv").read_text() + "one row more\tno\n")
-    with pytest.raises(ConfigError, match=re.escape("began: rows.tsv. Begin")):
+    with pytest.raises(ConfigError, match=re.escape("began: rows.tsv. Start")):
         textpipe.tune(file, test=False)
 
 
