@@ -1,4 +1,4 @@
-"""The answer is a reply out of a response set, with others beside it, best first."""
+"""The answer is the best reply of a response set, followed by alternatives, best first."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
