@@ -112,10 +112,10 @@ def test_two_exports_of_a_model_with_a_trigger_have_the_same_bytes(triggered, fo
     ("answer", "message"),
     [
         ({"trigger": "saved_models/nowhere"}, "no such model"),
-        ({"coverage": 0.1}, "threshold and coverage belong to a trigger"),
+        ({"coverage": 0.1}, "threshold and coverage apply to a trigger"),
         ({"rerank": "wants"}, "expected a ranker by likelihood"),
-        ({"trigger": "wants", "threshold": 0.2, "coverage": 0.1}, "exclude each other"),
-        ({"candidates": 5}, "candidates and rerank_weight belong to rerank"),
+        ({"trigger": "wants", "threshold": 0.2, "coverage": 0.1}, "cannot both be set"),
+        ({"candidates": 5}, "candidates and rerank_weight apply to rerank"),
         ({"triger": "wants"}, "unknown key; did you mean 'trigger'"),
     ],
 )
@@ -129,7 +129,7 @@ def test_an_error_of_the_whole_table_names_it_once(folder):
     with pytest.raises(ConfigError) as error:
         ranker(folder, "bad", coverage=0.1)
     assert str(error.value).endswith(
-        "bad.toml [answer] threshold and coverage belong to a trigger; set trigger, or leave them out"
+        "bad.toml [answer] threshold and coverage apply to a trigger; set trigger, or leave them out"
     )
 
 

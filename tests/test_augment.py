@@ -182,7 +182,7 @@ def test_a_model_of_the_wrong_direction_or_language_is_refused(ingested, directi
 def test_a_model_that_is_no_generator_or_reads_several_fields_is_refused(ingested):
     job = jobs.create("backward", "translate", ingested, Noise(), 1)
     classifier = type("C", (Model,), {"described": {"serving_default": SimpleNamespace(search=None, options=())}})
-    with pytest.raises(ModelError, match="no generated text"):
+    with pytest.raises(ModelError, match="does not generate text"):
         jobs.check_model(job, classifier, None, "m", 0.1)
     several = type("S", (Model,), {"fields": ("question", "story")})
     with pytest.raises(ModelError, match="reads question, story"):
@@ -282,7 +282,7 @@ def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path):
     bulk.check_output(tmp_path / "old.jsonl", True)
     with pytest.raises(ArtifactError, match="is a directory"):
         bulk.check_output(tmp_path, False)
-    with pytest.raises(ResourceError, match="no directory that can be written to"):
+    with pytest.raises(ResourceError, match="not a writable directory"):
         bulk.check_output(tmp_path / "old.jsonl" / "x.jsonl", False)
 
 
@@ -382,7 +382,7 @@ def test_a_teacher_answers_the_training_sources(project, generator):
         (["{folder}/rows.tsv", "--column", "target", "--output", "{folder}/x.jsonl"], "the other --direction"),
         (["{texts}", "--output", "{folder}/x.jsonl", "--option", "beam_sise=1"], "did you mean 'beam_size'"),
         (["{texts}", "--output", "{folder}/x.jsonl", "-s", "ingest.dataset=phrases"], "not both"),
-        (["{texts}", "--output", "{folder}/rows.tsv/y.jsonl"], "can be written"),
+        (["{texts}", "--output", "{folder}/rows.tsv/y.jsonl"], "not a writable directory"),
     ],
 )  # fmt: skip
 def test_bad_input_is_named_without_a_traceback(project, words, message):

@@ -107,7 +107,7 @@ def test_a_killed_run_averages_like_an_uninterrupted_one(monkeypatch, tmp_path):
 
 
 def test_missing_weights_are_reported(tmp_path):
-    with pytest.raises(ArtifactError, match="weights of step 7 are gone; train from the start"):
+    with pytest.raises(ArtifactError, match="weights of step 7 are missing; train from the start"):
         CheckpointRetention(tmp_path, "valid_loss", {"valid_loss": "min"}).restore({"step": 7}, [])
 
 
@@ -115,7 +115,7 @@ def test_invalid_averages_are_refused():
     for average in ({}, {"last": 2, "best": 2}):
         with pytest.raises(ValidationError, match="give either last or best"):
             Average(**average)
-    with pytest.raises(ConfigError, match="none is best; set average.last"):
+    with pytest.raises(ConfigError, match="no validation rows to choose the best by; set average.last"):
         loop.fit(tests.classifier(), {"train": tests.labelled(8)}, Settings(average={"best": 2}))
     for settings in ({"keep": "last"}, {"optimizer": "lbfgs", "model": {"kind": "logistic_regression"}}):
         with pytest.raises(ValidationError, match="average"):

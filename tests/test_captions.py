@@ -222,7 +222,7 @@ def test_a_setting_of_the_image_encoder_changes_its_states(options, shape):
 @pytest.mark.parametrize(
     ("options", "finding"),
     [
-        ({"decoder": "pooled"}, "decoder: 'pooled' has none"),
+        ({"decoder": "pooled"}, "decoder: 'pooled' has no decoder"),
         ({"decoder": {"kind": "recurrent", "encoder_units": 4}}, "decoder.encoder_units: applies to texts as sources"),
         ({"encoder": "bag"}, "encoder: 'bag' does not read pictures"),
         ({"decoder": {"kind": "recurrent", "bridge": "copy"}}, "needs an encoder with recurrent layers"),
@@ -296,7 +296,7 @@ def test_a_damaged_drawing_is_named(tmp_path):
     assert len(rows) == 1 and repairs.counts["bad_rows"] == 1
     middle = np.asarray(Image.open(io.BytesIO(base64.b64decode(rows[0][0]))))[4, 4]
     assert middle.tolist() == [255, 0, 0]
-    with pytest.raises(DataError, match="line 3: 'blob 1,1 1 #ff0000' is no shape"):
+    with pytest.raises(DataError, match="line 3: 'blob 1,1 1 #ff0000' is not a shape"):
         list(drawings.read(path, drawings.Config(drawing="scene"), Repairs(), ["scene"]))
 
 

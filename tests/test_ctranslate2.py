@@ -149,7 +149,7 @@ def test_a_changed_model_is_detected(project, monkeypatch, tmp_path):
     spec.validate()
     spec.save(str(tmp_path))
     rows = agreement.golden_rows(12, paths, servable)
-    with pytest.raises(ModelError, match="and the pipeline answer differently; nothing is kept"):
+    with pytest.raises(ModelError, match="and of the pipeline differ; the export was discarded"):
         agreement.compare(servable, rows, tmp_path, decode)
 
 

@@ -184,7 +184,7 @@ def test_a_fit_leaves_nothing_behind_and_a_pickle_is_whole(mails, tmp_path, monk
         ([["a"], 3], ["x", "y"], {}, "X: "),
         (["a", "b"], ["x"], {}, "inconsistent numbers of samples: 2 rows, 1 classes"),
         (["a", "b"], ["x", "x"], {}, "y: has one class, 'x'"),
-        (["a", "b"], ["x", " x"], {}, "y: class 'x' is no label of its own"),
+        (["a", "b"], ["x", " x"], {}, "y: class 'x' is not a valid label"),
         (["a", "b", "", ""], ["x", "y", "z", "z"], {"valid": 0}, "class 'z' has only rows with an empty text"),
         (["a b"] * 4, list("xyxy"), {"model": {"kind": "logistic_regresion"}}, "did you mean 'logistic_regression'"),
         (["a b"] * 4, list("xyxy"), {"model": {"l3": 1}}, "[model] l3: unknown key"),

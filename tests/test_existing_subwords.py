@@ -130,7 +130,7 @@ def test_what_is_no_model_is_named(model, tmp_path):
     (tmp_path / "cut.model").write_bytes(model.read_bytes()[:-40])
     (tmp_path / "empty.model").touch()
     for name in ("text", "cut", "empty"):
-        with pytest.raises(ConfigError, match=rf"{name}\.model: is no SentencePiece model; name a file NAME\.model"):
+        with pytest.raises(ConfigError, match=rf"{name}\.model: is not a SentencePiece model; name a file NAME\.model"):
             existing_subwords.read(str(tmp_path / f"{name}.model"), "joint", kind="unigram")
     exported = tmp_path / "saved" / "1"
     exported.mkdir(parents=True)

@@ -175,7 +175,7 @@ def test_a_model_that_answers_unlike_training_is_rejected(classifier, tmp_path):
     indices["features"]["text"]["indices"] = [index + 1 for index in indices["features"]["text"]["indices"]]
     given["log_prob"] *= 1.0001
     (model / loader.GOLDEN).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(ModelError, match="training-side code answer differently; nothing is published") as caught:
+    with pytest.raises(ModelError, match="training-side code differ; nothing is published") as caught:
         export.replay(model)
     assert [line.strip().split(":")[0] for line in str(caught.value).splitlines()[1:]] == [
         f"row {rows.index(row) + 1} {row['raw']['text']!r}" for row in sorted(chosen, key=rows.index)
@@ -373,7 +373,7 @@ def test_predict_takes_options_on_the_command_line(generator):
 def test_a_classifier_and_the_attention_take_no_options(generator, published):
     for place, signature in ((published, "serving_default"), (generator["export"] / "model", "attention")):
         model = Model.load(place)
-        with pytest.raises(ModelError, match=f"'{signature}' of this model takes no options"):
+        with pytest.raises(ModelError, match=f"'{signature}' of this model has no options"):
             model.predict(["x"], signature=signature, options={"beam_size": 1})
 
 
@@ -411,7 +411,7 @@ def test_invalid_predict_calls_are_rejected(published, rows, options, words):
     ("harm", "words"),
     [
         (lambda folder: shutil.rmtree(folder), "no such model"),
-        (lambda folder: (folder / "saved_model.pb").unlink(), "holds no SavedModel and no numbered version"),
+        (lambda folder: (folder / "saved_model.pb").unlink(), "contains no SavedModel and no numbered version"),
         (
             lambda folder: (folder / "textpipe.json").write_text("{}"),
             "textpipe.json: has 2 bytes where the manifest says",

@@ -188,7 +188,7 @@ def test_intents_of_the_response_set_are_examples_too(tmp_path):
         ("Yes, I can.\n", "line 1: expected a response, its intent and perhaps a polarity, with tabs between them, found 'Yes, I can.'"),
         ("Yes, I can.\t \n", "line 1: expected a response, its intent"),
         ("Yes, I can.\tyes\tgood\n", "line 1: expected a polarity of positive, negative, neutral or nothing, found 'good'"),
-        ("\n", "holds no line with a response and its intent"),
+        ("\n", "contains no line with a response and its intent"),
     ],
 )  # fmt: skip
 def test_a_fault_of_the_intents_is_named_with_its_line(tmp_path, text, message):

@@ -163,7 +163,7 @@ def test_pieces_of_words_have_no_vectors_and_the_file_is_part_of_the_key(tmp_pat
         vectors(tmp_path, codec="bpe")
     with pytest.raises(ConfigError, match="tokens of 'text' are pieces of words .codec 'bpe'."):
         vectors(tmp_path, codec="bpe", fields=["text"])
-    with pytest.raises(ConfigError, match="vectors.fields: 'txt' is no field of token ids; did you mean 'text'"):
+    with pytest.raises(ConfigError, match="vectors.fields: 'txt' is not a field of token ids; did you mean 'text'"):
         vectors(tmp_path, fields=["txt"])
     with pytest.raises(ConfigError, match="nowhere.vec: cannot be read: No such file"):
         list(word_vectors.read(tmp_path / "nowhere.vec"))

@@ -203,7 +203,7 @@ def test_a_changed_model_is_detected(project, monkeypatch):
 
     monkeypatch.setattr(litert, "convert", changed)
     code, out, err = export("mails.toml", "--output", "changed")
-    assert code == 2 and "LiteRT and the pipeline answer differently; the export was discarded" in err
+    assert code == 2 and "the answers of LiteRT and of the pipeline differ; the export was discarded" in err
     assert out == "" and not (project / "changed").exists()
 
 

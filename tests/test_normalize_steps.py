@@ -399,7 +399,7 @@ def test_chosen_headers_of_a_mail_are_kept(text, options, after):
 
 
 @pytest.mark.parametrize(
-    ("keep", "message"), [([], "no header would stay"), (["From:"], "without a colon"), (["a b"], "not the name")]
+    ("keep", "message"), [([], "no header would be kept"), (["From:"], "without a colon"), (["a b"], "not the name")]
 )
 def test_headers_to_keep_are_names(keep, message):
     with pytest.raises(ValueError, match=message):

@@ -153,7 +153,10 @@ def test_metrics_of_rows_without_any_out_of_scope_are_none_and_a_label_of_neithe
     [
         ({"threshold": 0.5}, "threshold: has no effect without out_of_scope"),
         ({"score": "energy"}, "score: has no effect without out_of_scope"),
-        ({"out_of_scope": OOS, "threshold": 0.5, "coverage": 0.9}, "coverage: chooses the threshold, which is given"),
+        (
+            {"out_of_scope": OOS, "threshold": 0.5, "coverage": 0.9},
+            "coverage: is used to choose the threshold, but threshold is given",
+        ),
         ({"out_of_scope": ""}, "at least 1 character"),
     ],
 )
@@ -206,7 +209,7 @@ def test_without_rows_of_valid_a_threshold_must_be_given(built, tmp_path):
     (empty / "valid").mkdir(parents=True)
     (empty / "test").symlink_to(built["ingest"] / "test")
     config = evaluate.Config(task="classify", answer={"out_of_scope": OOS})
-    with pytest.raises(ConfigError, match="valid has no rows with a class on which to choose it"):
+    with pytest.raises(ConfigError, match="valid has no rows with a class to choose the threshold on"):
         evaluate.run(config, {**built, "ingest": empty}, tmp_path)
 
 

@@ -271,7 +271,7 @@ def test_a_classifier_of_one_or_several_fields_starts_from_the_encoder(pretraine
         ({"kind": "masked_language_model", "encoder": "bag"}, "a bag sees each token alone"),
         (
             {"kind": "causal_language_model", "encoder": "transformer"},
-            "sees the token that it should predict; use .*causal = true",
+            "sees the token that it has to predict; use .*causal = true",
         ),
         ({"kind": "causal_language_model", "encoder": "recurrent"}, 'direction = "forward"'),
     ],

@@ -147,7 +147,7 @@ def test_settings_of_an_index_that_do_not_fit_are_refused():
 
 def test_a_ranker_with_an_index_has_no_answer_without_text():
     output = SimpleNamespace(ranker=SimpleNamespace(index=1), responses=lambda: (1, 2))
-    with pytest.raises(ConfigError, match="index: such a model compares the message with all of its 2 responses"):
+    with pytest.raises(ConfigError, match="index: a LiteRT model compares the message with all of its 2 responses"):
         ranking.from_features(output, {})
 
 

@@ -261,12 +261,12 @@ def test_a_table_can_be_edited_by_hand(tmp_path):
         ("response\tresponse\na\tb\n", "line 1: expected the columns .* each once"),
         ("reply\na\n", "line 1: expected the columns"),
         ("response\tintent\na\n", "line 2: 1 columns where the header has 2; give each a cell"),
-        ("response\na\n\na\n", "line 4: the response 'a' stands in two lines"),
+        ("response\na\n\na\n", "line 4: the response 'a' is on two lines"),
         ("response\tcount\na\tmany\n", "line 2: expected a whole number in the column count, found 'many'"),
         (f"response\tcount\na\t{'9' * 5000}\n", "line 2: expected a whole number in the column count"),
         ("response\tpolarity\na\tgood\n", "line 2: expected a polarity"),
         ("response\tintent\n\tyes\n", "line 2: expected a response, found an empty cell"),
-        ("response\n", "holds no response"),
+        ("response\n", "contains no response"),
     ],
 )
 def test_a_fault_of_a_table_is_named_with_its_line(tmp_path, text, message):

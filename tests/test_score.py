@@ -150,7 +150,7 @@ def test_a_classifier_scores_the_probability_of_the_label(classifier, tmp_path):
 
 def test_an_unknown_label_is_refused_and_has_probability_0_in_the_signature(classifier):
     place = classifier["export"] / "model"
-    with pytest.raises(DataError, match="row 1: 'yess' is no known value of .*did you mean 'yes'"):
+    with pytest.raises(DataError, match="row 1: 'yess' is not a known value of .*did you mean 'yes'"):
         scoring.Scorer.load(place).score([{"text": "please", "label": "yess"}])
     given = {"text": tf.constant(["please"]), "label": tf.constant(["yess"])}
     found = loader.Model.load(place).signatures["score"](**given)

@@ -231,8 +231,8 @@ def numbers(**members):
         (numbers(shape=[2**40, 2**40]), 'input "x": expected sizes from 0 in its shape'),
         (numbers(shape=[1] * 33), 'input "x": 33 axes where this server takes 32'),
         (numbers(shape=[3]), 'input "x": 2 values where its shape [3] has 3'),
-        (numbers(shape=[2, 1], data=[[1], 2]), 'input "x": its data is nested otherwise than its shape [2, 1]'),
-        (numbers(shape=[2, 2], data=[[1, 2], [3]]), 'input "x": its data is nested otherwise than its shape [2, 2]'),
+        (numbers(shape=[2, 1], data=[[1], 2]), 'input "x": its data is nested differently from its shape [2, 1]'),
+        (numbers(shape=[2, 2], data=[[1, 2], [3]]), 'input "x": its data is nested differently from its shape [2, 2]'),
         (numbers(shape=[1, 2], data=[[[1], [2]]]), 'input "x": expected integers for INT32, found [1]'),
         (numbers(data=[1, "2"]), 'input "x": expected integers for INT32, found "2"'),
         (numbers(data=[1, 2.0]), 'input "x": expected integers for INT32, found 2.0'),
@@ -366,7 +366,7 @@ def test_deep_nesting_is_refused(application):
     item = b'{"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": '
     assert "Nested deeper than 10000." in error_of(application, item + b"[" * 20_000)
     deep = item + b"[" * 9000 + b'"a"' + b"]" * 9000 + b"}]}"
-    assert "its data is nested otherwise" in error_of(application, deep) or "expected texts" in error_of(
+    assert "its data is nested differently" in error_of(application, deep) or "expected texts" in error_of(
         application, deep
     )
 

@@ -134,7 +134,7 @@ def test_a_new_pipeline_knows_who_wrote_the_replies(here, options, settings):
         (mailbox(), "Sure, that works.\tyes\nNever said so.\tno\n", "intents.tsv, line 2: 'Never said so.' is not in the response set"),
         (mailbox(), "Sure, that works.\tyes\nsure that works\tno\n", "intents.tsv, line 2: .* has the intent 'no' here and 'yes' in line 1; keep one"),
         (mailbox(), "S\udcff\tyes\n", "intents.tsv: expected UTF-8, found byte 0xff at 1"),
-        (mailbox(), "", "intents.tsv: holds no line with a response and its intent"),
+        (mailbox(), "", "intents.tsv: contains no line with a response and its intent"),
     ],
 )  # fmt: skip
 def test_what_leaves_no_response_set_is_one_line(here, data, intents, words):

@@ -300,12 +300,12 @@ def test_a_field_can_have_its_own_feature(pairs, tmp_path):
         (
             vectorize,
             {"task": "classify", "fields": {"label": "counts"}},
-            "'counts' is not made of label; use one of label",
+            "'counts' does not read label; use one of label",
         ),
         (
             vectorize,
             {"task": "classify", "features": "label"},
-            "'label' is not made of text; use one of counts, hashed, ids, question, tfidf",
+            "'label' does not read text; use one of counts, hashed, ids, question, tfidf",
         ),
         (normalize, {"task": "clasify"}, "did you mean 'classify'"),
         (tokenize, {"task": "clasify"}, "did you mean 'classify'"),

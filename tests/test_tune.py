@@ -284,13 +284,13 @@ def test_a_changed_pipeline_is_refused_by_name_and_new_begins_again(project):
     file = project(train={"epochs": 2}, trials=1)
     with pytest.raises(
         ConfigError,
-        match=re.escape("changed since study 'mail' began: train.epochs: 1 -> 2. Begin it again with --new"),
+        match=re.escape("changed since study 'mail' began: train.epochs: 1 -> 2. Start it again with --new"),
     ):
         textpipe.tune(file, test=False)
     assert len(textpipe.tune(file, name="other", test=False).records) == 1
     assert len(textpipe.tune(file, new=True, test=False).records) == 1
     Path("rows.tsv").write_text(Path("rows.tsv").read_text() + "one row more\tno\n")
-    with pytest.raises(ConfigError, match=re.escape("began: rows.tsv. Begin")):
+    with pytest.raises(ConfigError, match=re.escape("began: rows.tsv. Start")):
         textpipe.tune(file, test=False)
 
 

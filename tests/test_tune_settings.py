@@ -48,7 +48,7 @@ def check(settings, **tune):
         ({"low": 1, "high": "2"}, "high: expected a number, found '2'"),
         ({"low": 1}, "high is missing"),
         ({"low": 1, "high": 2.5, "int": True}, "int = true needs whole numbers"),
-        ({"low": 1, "high": 4, "log": True, "step": 1}, "exclude each other"),
+        ({"low": 1, "high": 4, "log": True, "step": 1}, "cannot both be set"),
         ({"low": float("nan"), "high": 4}, "low: expected a number"),
         ([], "at least one value"),
         ([1, 1], "1 is listed twice"),

@@ -160,7 +160,7 @@ def explain(
     overrides: Sequence[str] = (),
     artifacts: str | Path = ARTIFACTS,
 ) -> "Explanation":
-    """The words that pushed the answer to a row, a text or a dict by field.
+    """Each word's contribution to the answer for a row, a text or a dict by field.
 
     model: as in predict, a pipeline that has been run (with overrides), or the result of run. label: the class to explain; by
     default the answer. The contributions in a linear model are exact: bias + their sum is the logit of the class. In any other
@@ -229,15 +229,15 @@ def tune(
     saved_models: str | Path = SAVED_MODELS,
     on_trial: "Callable[[Outcome, Trial], None] | None" = None,
 ) -> "Outcome":
-    """Begin or continue the search for the best settings of a pipeline file with a table [tune].
+    """Start or resume the search for the best settings of a pipeline file with a table [tune].
 
-    The result's `best` is the best trial, its `trials` a DataFrame of all; it shows as a table in a notebook. Trials are
-    compared on the validation split. At the end the best pipeline is written to `output` (by default PIPELINE_best.toml) and,
-    with `test`, runs whole once: the result's `test` has its scores on the test split.
+    The result's `best` is the best trial, its `trials` a DataFrame of all; a notebook displays it as a table. Trials are
+    compared on the validation split. At the end the best pipeline is written to `output` (by default PIPELINE_best.toml).
+    With `test`, all its stages run once: the result's `test` has its scores on the test split.
 
     name: of the study; by default that of the file. storage: a database URL of Optuna, by default an SQLite file in
     `artifacts`. workers: processes that run trials. new: delete the stored study first. on_trial: called when a trial has ended.
-    Raises ConfigError if every trial fails or the stored study is of other settings, DataError without validation rows,
+    Raises ConfigError if every trial fails or the stored study has other settings, DataError without validation rows,
     ResourceError if Optuna is not installed. After KeyboardInterrupt, the same call continues the study.
     """
     from textpipe.tuning import search

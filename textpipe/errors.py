@@ -48,7 +48,7 @@ class NetworkError(DataError, ModelError):
 
 
 class ThresholdError(TextpipeError):
-    """A metric misses its threshold in [evaluate.require], or the rows theirs in [ingest.require], so nothing was exported.
+    """A metric misses its threshold in [evaluate.require], or the data a limit in [ingest.require], so nothing was exported.
 
     result: the pipeline.Result so far, including the measured stage; None outside of a pipeline run.
     """

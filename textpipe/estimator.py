@@ -195,7 +195,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return {name: np.array([row[name] for row in answered], np.float32) for name in ("logits", "probabilities")}
 
     def explain(self, row: Any, *, label: Any = None) -> "Explanation":
-        """The words that pushed the answer to one row, a text or a dict by column; see textpipe.explain. label: one of classes_."""
+        """Each word's contribution to the answer for one row, a text or a dict by column; see textpipe.explain. label: one of classes_."""
         check_is_fitted(self, "classes_")
         from textpipe.explanation import explain
         from textpipe.explanation.subject import Subject

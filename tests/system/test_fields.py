@@ -57,7 +57,7 @@ def test_texts_and_numbers_and_several_labels_from_a_table_to_a_server(project):
     )
     scored = project.succeeds("score", "saved_models/answered", "mails.csv", "--json").splitlines()
     assert len(scored) == 400 and 0 < json.loads(scored[0])["probability"] <= 1
-    assert "is no known value of" in project.fails(
+    assert "is not a known value of" in project.fails(
         "score", "saved_models/tags", "mails.csv", "--columns", "tags=answered,subject=subject,body=body"
     )
     project.succeeds("bulk", "saved_models/answered", "mails.csv", "out.jsonl")

@@ -22,7 +22,9 @@ class Config(Section):
     @model_validator(mode="after")
     def settings_fit(self) -> "Config":
         if self.threshold is not None and "wrong_cost" in self.model_fields_set:
-            raise ValueError("wrong_cost: chooses the threshold, which is given; leave one of them out")
+            raise ValueError(
+                "wrong_cost: is used to choose the threshold, but threshold is given; leave one of them out"
+            )
         return self
 
     def check(self, task: ModuleType) -> None:

@@ -35,7 +35,7 @@ class Config(Section):
                     f'{name}: has no effect without out_of_scope; give the label of such rows, "oos" for example'
                 )
         if self.threshold is not None and self.coverage is not None:
-            raise ValueError("coverage: chooses the threshold, which is given; leave one of them out")
+            raise ValueError("coverage: is used to choose the threshold, but threshold is given; leave one of them out")
         return self
 
     def check(self, task: ModuleType) -> None:

@@ -99,11 +99,11 @@ class Config(Section):
     @model_validator(mode="after")
     def settings_fit(self) -> "Config":
         if self.trigger is None and (self.threshold is not None or self.coverage is not None):
-            raise ValueError("threshold and coverage belong to a trigger; set trigger, or leave them out")
+            raise ValueError("threshold and coverage apply to a trigger; set trigger, or leave them out")
         if self.threshold is not None and self.coverage is not None:
-            raise ValueError("threshold and coverage exclude each other; leave one out")
+            raise ValueError("threshold and coverage cannot both be set; leave one out")
         if self.rerank is None and {"candidates", "rerank_weight"} & self.model_fields_set:
-            raise ValueError("candidates and rerank_weight belong to rerank; set rerank, or leave them out")
+            raise ValueError("candidates and rerank_weight apply to rerank; set rerank, or leave them out")
         return self
 
     def check(self, task: Any) -> None:

@@ -87,7 +87,7 @@ def read(path: Path) -> list[Response]:
         if not text:
             raise DataError(f"{path}, line {number}: expected a response, found an empty cell; drop the line")
         if text in found:
-            raise DataError(f"{path}, line {number}: the response {text!r} stands in two lines; keep one")
+            raise DataError(f"{path}, line {number}: the response {text!r} is on two lines; keep one")
         if polarity not in POLARITIES:
             raise DataError(
                 f"{path}, line {number}: expected a polarity of positive, negative or nothing, found {polarity!r}"
@@ -99,7 +99,7 @@ def read(path: Path) -> list[Response]:
         variants = tuple(filter(None, row.get("variants", "").split(BETWEEN)))
         found[text] = Response(text, row.get("intent", "").strip(), POLARITIES[polarity], int(count), variants)
     if not found:
-        raise DataError(f"{path}: holds no response")
+        raise DataError(f"{path}: contains no response")
     return list(found.values())
 
 

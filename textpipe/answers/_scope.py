@@ -53,7 +53,7 @@ class Output(_label.Output):
         outside = np.array([label == self.out_of_scope for label in labels], bool)
         if not (~outside).any():
             raise ConfigError(
-                "[answer] threshold: valid has no rows with a class on which to choose it; give ingest such rows, or a threshold"
+                "[answer] threshold: the split valid has no rows with a class to choose the threshold on; add such rows, or set threshold"
             )
         if settings.coverage is None and outside.any():
             return {"rule": "f1", **out_of_scope.best_f1(scores, outside)}

@@ -1,4 +1,4 @@
-"""The answer is a reply out of a response set, with others beside it, best first."""
+"""The answer is the best reply of a response set, followed by alternatives, best first."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -76,7 +76,7 @@ def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]
 
     if getattr(output.ranker, "index", None) is not None:
         raise ConfigError(
-            f"[answer] index: such a model compares the message with all of its {len(output.responses()):,} responses; lower [responses] "
+            f"[answer] index: a LiteRT model compares the message with all of its {len(output.responses()):,} responses; lower [responses] "
             'max_size and set index = "none", or export it as a SavedModel'
         )
     candidates = output.first(inputs)

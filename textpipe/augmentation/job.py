@@ -122,10 +122,10 @@ def check_model(job: Job, model: Any, predict: Any, name: str, max_foreign: floa
     """
     if len(model.fields) != 1 or next(iter(model.dtypes.values())) != "string":
         raise ModelError(
-            f"{name}: reads {', '.join(model.fields)}, where one text is translated; give a model of task translate or reply"
+            f"{name}: reads {', '.join(model.fields)}, but only one text is translated; give a model of task translate or reply"
         )
     if not any(signature.search is not None for signature in model.described.values()):
-        raise ModelError(f"{name}: answers with no generated text; give a model of task translate or reply")
+        raise ModelError(f"{name}: does not generate text; give a model of task translate or reply")
     if max_foreign >= 1:
         return
     texts = list(islice((text for text in job.training_texts() if text.strip()), PROBE_ROWS))

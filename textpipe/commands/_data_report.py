@@ -37,7 +37,7 @@ class Choice:
         is_bundled = not is_dataset and not Path(name).exists() and name in bundled.pipelines()
         is_pipeline = len(data) == 1 and (name.endswith(".toml") or is_bundled)
         if self.overrides and not is_pipeline:
-            raise ConfigError(f"-s: overrides a setting of a pipeline file, and {name} is none; leave it out")
+            raise ConfigError(f"-s: overrides a setting of a pipeline file, but {name} is not one; leave it out")
         if is_pipeline:
             if self.texts or self.label is not None or self.form is not None:
                 raise ConfigError(

@@ -14,14 +14,14 @@ import click
     help="Picture to write: .png, .svg or .html.",
 )  # fmt: skip
 def command(model: Path, text: str, output: Path) -> None:
-    """Draw the attention map of the answer to TEXT; a row of several fields is a JSON object.
+    """Draw the attention map of the answer to TEXT.
 
-    Also prints the hard alignment: first all SOURCE-TARGET index pairs on one line (counted from 0, the format of
+    A row of several fields is a JSON object. Also prints the hard alignment: first all SOURCE-TARGET index pairs on one line (counted from 0, the format of
     fast_align and Pharaoh), then one line per pair with its tokens and weight. A token that attends most to the end of
     the text has no pair.
 
     For a model that reads pictures, TEXT is the path of a PNG or JPEG file. The picture is drawn once for each word, bright where the word
-    attended; each line printed has a word, row and column of its region of largest weight, and that weight.
+    attended; each printed line has a word, the row and column of its region of largest weight, and that weight.
     """
     from textpipe.report import attention_map, picture_attention
 

@@ -52,14 +52,16 @@ CHUNK_ROWS = 1024  # texts answered and written at once
     show_default=True,
     help="Seed of the noise, and of a decoder that samples.",
 )
-@click.option("--max-rows", type=click.IntRange(1), help="Translate only the first texts that are left.")
-@click.option("--max-characters", type=click.IntRange(1), default=1000, show_default=True, help="Longest text.")
+@click.option("--max-rows", type=click.IntRange(1), help="Translate only this many texts, counted after filtering.")
+@click.option(
+    "--max-characters", type=click.IntRange(1), default=1000, show_default=True, help="Maximum length of a text."
+)
 @click.option(
     "--on-too-long",
     type=click.Choice(["drop", "cut"]),
     default="drop",
     show_default=True,
-    help="How longer ones are handled.",
+    help="How longer texts are handled.",
 )
 @click.option(
     "--max-foreign",
@@ -83,18 +85,18 @@ def command(
     """Make training rows by translating texts with a trained model.
 
     PIPELINE is the pipeline of the model to be trained. With --direction backward, MODEL translates the other way, and TEXTS are monolingual
-    texts of the target language: text files, tables with --column, compressed ones, patterns. With forward, MODEL is a teacher
+    texts of the target language: text files, tables with --column, also compressed, or glob patterns. With forward, MODEL is a teacher
     of the same direction, and TEXTS are sources; without TEXTS, those of the training rows (distillation).
 
-    OUT gets a row for each text, with the fields of the pipeline and the column origin. Let the pipeline read it with
+    Writes one row per text to OUT, with the fields of the pipeline and the column origin. To train on these rows, set
 
     \b
       [ingest.synthetic]
       files = "OUT"
       tag = "<BT>"
 
-    Texts of valid and test, repeated, empty, overlong and foreign ones are left out and counted in OUT.manifest.json. If the
-    command is interrupted, running it again continues it, and the file is the same as without the interruption.
+    Texts that occur in valid or test, duplicates, and empty, overlong or foreign-language texts are left out and counted in
+    OUT.manifest.json. If the command is interrupted, running it again resumes it, and OUT is the same as without the interruption.
 
       textpipe augment pipelines/multi30k_en_de.toml saved_models/multi30k_de_en mono/*.de.gz --output data/bt.jsonl
     """

@@ -83,8 +83,8 @@ def data_report(
 ) -> None:  # fmt: skip
     """Report duplicates, leaks, contradicting labels, languages and personal data.
 
-    DATA is a dataset of `textpipe data list`, a pipeline file (its rows after ingest), or files, each of a split if it
-    says so: train=a.csv test=b.csv. Without --text and --label, columns with usual names are read: text, message, body,
+    DATA is a dataset of `textpipe data list`, a pipeline file (its rows after ingest), or files, each with an optional
+    split: train=a.csv test=b.csv. Without --text and --label, columns with common names are read: text, message, body,
     sentence; label, category, class, intent.
 
       textpipe data report banking77 --html banking77.html

@@ -34,12 +34,12 @@ def command(
     model: str, text: str, label: str | None, classes: bool, top: int, as_json: bool, page: Path | None, picture: Path | None,
     plain: bool, token: str | None, overrides: tuple[str, ...], artifacts: Path,
 ) -> None:  # fmt: skip
-    """Show the words that pushed the answer to TEXT, or to all of standard input (-).
+    """Show each word's contribution to the answer.
 
-    MODEL is saved_models/NAME, one of its versions, a server's URL, or a pipeline that has been run. A row of several
-    fields is a JSON object. For a linear model the contributions are exact, weight times value of every n-gram on the
-    words that it is made of, and add up to the logit; for any other model a contribution is what the answer loses when the
-    word is left out.
+    TEXT is one row; - reads all of standard input as one. MODEL is saved_models/NAME, one of its versions, a server's URL, or
+    a pipeline that has been run. A row of several fields is a JSON object. For a linear model the contributions are exact: each
+    n-gram's weight times value is assigned to its words, and all contributions add up to the logit. For any other model a
+    contribution is the fall of the answer's log-odds or log-probability when the word is left out.
     """
     from textpipe.errors import ConfigError
     from textpipe.explanation import picture as pictures

@@ -24,7 +24,11 @@ from textpipe.commands._pipeline import artifacts_option, overrides_option, prin
     "--tolerance", type=click.FloatRange(1e-12, 1), default=1e-7, show_default=True, help="Largest relative error."
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the sampled entries, directions and noise."
+    "--seed",
+    type=click.IntRange(0),
+    default=1,
+    show_default=True,
+    help="Seed of the sampled entries, directions and noise.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @artifacts_option
@@ -35,12 +39,13 @@ def command(
 ) -> None:  # fmt: skip
     """Check a model's gradients against central differences in float64.
 
-    PIPELINE is a pipeline file: its model, untrained, on its own training rows. ARTIFACT is the folder of a trained model, on random
-    rows. KIND is a kind of model, such as recurrent, on random rows of every kind it reads; -s model.units=8 sets its options.
+    PIPELINE is a pipeline file: its untrained model is checked on its training rows. ARTIFACT is the folder of a trained model, checked
+    on random rows. KIND is a kind of model, such as recurrent, checked on random rows of every kind it reads; -s model.units=8 sets its
+    options.
 
-    The loss is that of training, with dropout (its masks fixed), batch statistics, label smoothing and penalties. Of each parameter,
-    sampled entries and random directions over all of it are compared. Where the loss has a kink (relu, max pooling, l1), the gradient
-    must lie between the slopes on both sides. Exits with 1 if a parameter fails.
+    The loss is that of training, with dropout (its masks fixed), batch statistics, label smoothing and penalties. For each parameter,
+    sampled entries and random directions are compared. Where the loss has a kink (relu, max pooling, l1), the gradient must lie
+    between the one-sided derivatives. Exits with 1 if a parameter fails.
     """
     from textpipe.gradcheck import check, problems
 

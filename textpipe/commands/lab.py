@@ -9,7 +9,7 @@ from textpipe.commands._pipeline import artifacts_option
 
 runs_option = click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("data/lab/runs"), show_default=True,
-    help="Directory of finished single runs, from which an interrupted experiment continues.",
+    help="Directory of finished single runs, from which an interrupted experiment resumes.",
 )  # fmt: skip
 output_option = click.option(
     "-o", "--output", type=click.Path(path_type=Path), default=Path("data/lab"), show_default=True,
@@ -19,7 +19,10 @@ output_option = click.option(
 
 @click.group()
 def command() -> None:
-    """Experiments about training: each gives a table, a picture and the sentence that its data support."""
+    """Run experiments on training.
+
+    Each gives a table, a figure and a conclusion.
+    """
 
 
 @command.command("list")
@@ -43,7 +46,7 @@ def lab_list() -> None:
 def lab_run(names: tuple[str, ...], runs: Path, artifacts: Path, output: Path) -> None:
     """Run experiments, or `all` of them; run again to continue after an interruption.
 
-    Prints the sentence of each. An experiment whose dataset is missing stops with the command that gets it.
+    Prints the conclusion of each. If the dataset of an experiment is missing, the error names the command that downloads it.
 
       textpipe lab run optimizers
     """

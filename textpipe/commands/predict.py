@@ -39,13 +39,15 @@ def command(
     token: str | None,
     batch: int,
 ) -> None:
-    """Answer TEXT, or each line of standard input (-). For a model of several fields TEXT is a JSON object with them.
+    """Answer TEXT, or each line of standard input (-).
 
-    Prints the answer, a TAB and its score. For a model that reads pictures, TEXT or a line is the path of a PNG or JPEG
-    file; a table may be CSV text or the path of a .csv or .tsv file, a story a list of sentences. MODEL is
-    saved_models/NAME, one of its versions, or a server's http://HOST:PORT/v1/models/NAME. A line that is a JSON string, or
-    a JSON object with the fields of the model, is decoded first, so a mail with line breaks fits on one line; --plain takes
-    every line literally.
+    Prints the answer, a TAB and its score. MODEL is saved_models/NAME, one of its versions, or a server's
+    http://HOST:PORT/v1/models/NAME.
+
+    For a model of several fields, TEXT is a JSON object with these fields. A picture is given as the path of a PNG or JPEG file,
+    a table as CSV text or the path of a .csv or .tsv file, a story as a list of sentences. A line that is a JSON string, or a JSON
+    object with the fields of the model, is decoded first, so a mail with line breaks fits on one line; --plain takes every line
+    literally.
     """
     from textpipe.inference import cells
 

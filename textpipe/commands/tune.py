@@ -36,13 +36,13 @@ LATE = ("train", "evaluate")  # stages of which a trial's line says enough
 @click.option("--name", help="Name of the study.  [default: that of the pipeline file]")
 @click.option(
     "--storage", metavar="URL",
-    help="Database of the study, to spread it over machines: any URL of Optuna, or journal:///PATH.  "
+    help="Database of the study, to run it on several machines: any URL of Optuna, or journal:///PATH.  "
     "[default: an SQLite file in the store, studies/NAME.db]",
 )  # fmt: skip
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that run trials.")
 @engine_option
-@click.option("--new", is_flag=True, help="Delete the stored study and begin it again.")
-@click.option("--no-test", is_flag=True, help="Do not run the best pipeline whole at the end: no test score, no model.")
+@click.option("--new", is_flag=True, help="Delete the stored study and start a new one.")
+@click.option("--no-test", is_flag=True, help="Do not run the best pipeline at the end: no test score, no model.")
 @click.option("--show", is_flag=True, help="Run no trial: print the trials so far, and write the report.")
 @click.option("--worker", is_flag=True, hidden=True)
 @output_options
@@ -53,9 +53,9 @@ def command(
 ) -> None:  # fmt: skip
     """Search for the best settings of a pipeline.
 
-    Tries values of the settings that [tune.settings] in PIPELINE names and compares the trials on the validation split.
-    An interrupted or killed study continues with the same command. At the end writes the best pipeline, runs it whole, once,
-    with its score on the test split, and prints its path.
+    Varies the settings listed in [tune.settings] of PIPELINE and compares the trials on the validation split. An interrupted or
+    killed study resumes with the same command. At the end, writes the best pipeline, runs all its stages once, scores it on the
+    test split, and prints its path.
     """
     from textpipe.errors import ThresholdError
     from textpipe.tuning import results, search

@@ -58,7 +58,7 @@ def parse(text: str) -> Drawing:
     head = HEAD.fullmatch(first)
     if head is None or not (1 <= int(head[1]) <= MAX_SIDE and 1 <= int(head[2]) <= MAX_SIDE):
         raise ValueError(
-            f"{first[:60]!r} is no size of at most {MAX_SIDE}x{MAX_SIDE} and background such as '48x48 #f4f1ea'"
+            f"{first[:60]!r} is not a size of at most {MAX_SIDE}x{MAX_SIDE} and background such as '48x48 #f4f1ea'"
         )
     if len(others) > MAX_SHAPES:
         raise ValueError(f"{len(others)} shapes, where at most {MAX_SHAPES} are allowed")
@@ -66,7 +66,9 @@ def parse(text: str) -> Drawing:
     for part in others:
         match = SHAPE.fullmatch(part)
         if match is None or match[1] not in SHAPES:
-            raise ValueError(f"{part[:60]!r} is no shape such as 'circle 12,20 9 #d62f2f'; known: {', '.join(SHAPES)}")
+            raise ValueError(
+                f"{part[:60]!r} is not a shape such as 'circle 12,20 9 #d62f2f'; known: {', '.join(SHAPES)}"
+            )
         shapes.append(Shape(match[1], float(match[2]), float(match[3]), float(match[4]), match[5]))
     return Drawing(int(head[1]), int(head[2]), head[3], tuple(shapes))
 

@@ -68,7 +68,7 @@ def from_json(text: str) -> list[list[str]]:
     try:
         rows = json.loads(text, parse_int=str, parse_float=str)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"starts like a JSON list of rows but is none: {error}") from None
+        raise ValueError(f"starts like a JSON list of rows but is not valid: {error}") from None
     if not all(isinstance(row, list) and not any(isinstance(cell, list | dict) for cell in row) for row in rows):
         raise ValueError("expected a JSON list of rows, each a list of texts and numbers")
     return [["" if cell is None else str(cell) for cell in row] for row in rows]

@@ -17,7 +17,7 @@ READS = ("pixels",)
 class Config(Section):
     """filters: of each stage, first to last; a stage has a quarter as many regions as the one before, and the last defines the states.
     blocks: residual blocks of each stage, with two 3 x 3 convolutions each.
-    shift: augmentation: in training, each picture is moved by up to so many pixels along each axis; leave it 0 where captions tell places.
+    shift: augmentation: in training, each picture is shifted by up to this many pixels along each axis; leave it 0 if captions mention positions.
     """
 
     kind: Literal["image"] = "image"

@@ -43,14 +43,14 @@ class Feature:
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Contributions:
-    """What pushed a model towards an answer (+) or away from it (-).
+    """The contribution of each part of a row to the answer: positive in favour of it, negative against it.
 
     method "exact", of a linear model: `logit`, the unnormalized log-probability or log-odds of `label`, is bias + the sum of the
     contributions of all parts + rest. "occlusion": a contribution is the fall of `logit`, the log-odds of `label`, when the part
     alone is left out (of a model that answers with text: of the answer's log-probability); bias and rest are None.
 
     row: the cells by field; answer, probability: the model's; label: the class explained, the answer of other models; parts: in the order of the
-    row; rest: contributions of no character (marks of the end of a text, for example); features: of a linear model, the strongest first; note: what was not looked at.
+    row; rest: contributions that belong to no character (end tokens, for example); features: of a linear model, the strongest first; note: what was not examined.
     """
 
     model: str

@@ -9,7 +9,7 @@ from textpipe.explanation.subject import Subject
 
 
 def explain(subject: Subject, row: Any, *, label: str | None = None) -> Explanation:
-    """The words that pushed the answer to a row, a text or a dict by field.
+    """Each word's contribution to the answer for a row, a text or a dict by field.
 
     label: the class to explain; by default the answer, and the most probable label where a row has any number of them.
     Raises ConfigError for an unknown class, DataError for an invalid row, ModelError for a model that cannot be explained.

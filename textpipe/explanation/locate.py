@@ -45,13 +45,13 @@ def exported_by(location: str, overrides: tuple[str, ...], artifacts: Path) -> P
     file = pipeline_file(location)
     if file is None:
         if overrides:
-            raise ConfigError(f"-s {overrides[0]}: {location} is no pipeline, so it has no settings")
+            raise ConfigError(f"-s {overrides[0]}: {location} is not a pipeline, so it has no settings")
         return None
     steps = runner.plan(runner.Pipeline.load(file, overrides), artifacts=artifacts)
     last = steps[-1]
     if last.stage != "export" or last.state != "cached" or last.path is None:
         settings = "".join(f" -s {text}" for text in overrides)
         raise ConfigError(
-            f"{location}: has not been exported with these settings; first: textpipe run {location}{settings}"
+            f"{location}: has not been exported with these settings; first run: textpipe run {location}{settings}"
         )
     return last.path / "model"

@@ -8,7 +8,7 @@ from textpipe.explanation.contributions import Contributions
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Explanation(Contributions):
-    """What pushed a model towards an answer (+) or away from it (-): see Contributions for its attributes.
+    """The contribution of each part of a row to the answer; see Contributions for the attributes.
 
     `print` shows the strongest parts, a notebook the text with coloured words.
     """

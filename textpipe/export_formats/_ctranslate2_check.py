@@ -79,7 +79,9 @@ def compare(servable: Any, rows: Sequence[dict[str, Any]], folder: Path, decode:
             faults.append(f"{describe_row(row)}: greedy answer {answer} where {expected} was expected")
     if faults:
         shown = "\n  ".join(faults[:5])
-        raise ModelError(f"{folder}: CTranslate2 and the pipeline answer differently; nothing is kept\n  {shown}")
+        raise ModelError(
+            f"{folder}: the answers of CTranslate2 and of the pipeline differ; the export was discarded\n  {shown}"
+        )
     return {
         "rows": len(rows),
         "largest_difference": largest,

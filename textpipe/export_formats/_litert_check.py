@@ -89,7 +89,9 @@ def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[s
             faults.append(f"{describe_row(row)}: {fault}")
     if faults:
         shown = "\n  ".join(faults[:MAX_SHOWN])
-        raise ModelError(f"{place}: LiteRT and the pipeline answer differently; the export was discarded\n  {shown}")
+        raise ModelError(
+            f"{place}: the answers of LiteRT and of the pipeline differ; the export was discarded\n  {shown}"
+        )
     return {
         "rows": len(rows),
         "largest_difference": largest,

@@ -140,7 +140,7 @@ def check_output(output: Path, force: bool) -> None:
         raise ArtifactError(f"{output}: already exists; choose another file, or give --force to overwrite it")
     folder = next(folder for folder in output.absolute().parents if folder.exists())
     if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ResourceError(f"{output}: {folder} is no directory that can be written to; choose another output")
+        raise ResourceError(f"{output}: {folder} is not a writable directory; choose another output")
 
 
 def read_request(output: Path) -> dict[str, Any] | None:

@@ -123,7 +123,7 @@ class Client(JsonClient):
         if options:
             described = self.described[signature]
             if not described.options and (described.search is None or described.search.signature not in self.inputs):
-                raise ModelError(f"{self.url}: {signature!r} of this model takes no options")
+                raise ModelError(f"{self.url}: {signature!r} of this model has no options")
             name = signature if described.search is None else described.search.signature
             fixed = self.json_options(options)
         results: list[dict[str, Any]] = []

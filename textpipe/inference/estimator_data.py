@@ -284,7 +284,7 @@ def checked_labels(names: Sequence[str]) -> list[str]:
         text = name.strip()
         if not text or text in known or "|" in text:
             raise InputError(
-                f"y: class {name!r} is no label of its own: labels are not empty, have no '|', and differ in more than the spaces "
+                f"y: class {name!r} is not a valid label: labels are not empty, have no '|', and differ in more than the spaces "
                 "around them; rename it"
             )
         known[text] = name

@@ -107,7 +107,7 @@ class LoadedModel:
         return frames.to_frame(answers, index, self.outputs(signature)) if frame else answers
 
     def explain(self, row: str | Mapping[str, Any], *, label: str | None = None) -> "Explanation":
-        """The words that pushed the answer to a row, a text or a dict by field; see textpipe.explain.
+        """Each word's contribution to the answer for a row, a text or a dict by field; see textpipe.explain.
 
         label: the class to explain; by default the answer.
         """

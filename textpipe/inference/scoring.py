@@ -108,7 +108,7 @@ class Scorer:
             for label in self.answers.names(row[self.target]) if self.labels else ():
                 if label not in self.labels:
                     raise DataError(
-                        f"row {number}: {label!r} is no known value of {self.target!r} in {self.path}{suggest(label, self.labels)}"
+                        f"row {number}: {label!r} is not a known value of {self.target!r} in {self.path}{suggest(label, self.labels)}"
                     )
         scores = batching.run_in_batches(self.function, columns, batch_rows=batch_rows)
         return list(map(self.answers.score_row, scores))

@@ -38,7 +38,9 @@ class Config(Section):
     @model_validator(mode="after")
     def parts_fit(self) -> "Config":
         if self.decoder.kind not in ENCODER_SETTINGS:
-            raise ValueError(f"decoder: {self.decoder.kind!r} has none{suggest(self.decoder.kind, ENCODER_SETTINGS)}")
+            raise ValueError(
+                f"decoder: {self.decoder.kind!r} has no decoder{suggest(self.decoder.kind, ENCODER_SETTINGS)}"
+            )
         for name in ENCODER_SETTINGS[self.decoder.kind]:
             if getattr(self.decoder, name) != type(self.decoder).model_fields[name].default:
                 raise ValueError(f"decoder.{name}: applies to texts as sources; leave {name} out")

@@ -28,7 +28,7 @@ class Config(Section):
         encoder = self.encoder
         if not (getattr(encoder, "direction", "") == "forward" or getattr(encoder, "causal", False)):
             raise ValueError(
-                'encoder: sees the token that it should predict; use { kind = "recurrent", direction = "forward" } or '
+                'encoder: sees the token that it has to predict; use { kind = "recurrent", direction = "forward" } or '
                 '{ kind = "transformer", causal = true }, or the model masked_language_model'
             )
         return self

@@ -24,7 +24,7 @@ class Config(Section):
     a reply depends on the n-grams it shares with the message.
     loss: "replies" is the cross-entropy of a message's own reply among the replies of its batch (Henderson et al. 2017, equation 2);
     "symmetric" is the mean of this and of a reply's own message among the messages.
-    embedding_stddev: standard deviation of the initial embeddings. Small, so that the hardly trained embeddings of rare n-grams do not
+    embedding_stddev: standard deviation of the initial embeddings. Small, so that the barely trained embeddings of rare n-grams do not
     outweigh the others.
     """
 

@@ -20,8 +20,8 @@ GIVES = "tokens"
 class Config(Section):
     """[model] kind = "ntm".
 
-    heads: how they move before training: "uniform", as likely by each shift, or "sequential", where the writing head goes on by one slot a
-        step and the reading head stays, as copying needs it (measured for a few seeds in docs/ntm.md).
+    heads: initial movement of the heads: "uniform", where all shifts are equally likely, or "sequential", where the write head moves by one
+        slot per step and the read head stays, as copying requires (measured for a few seeds in docs/ntm.md).
     embedding: "learned" has a vector for each token; "binary" the digits of a token's number, for sequences of bit vectors.
     """
 

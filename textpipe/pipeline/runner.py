@@ -101,7 +101,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class Step:
-    """One stage of a plan. state: "cached", "run", or "perhaps" (an input will be rebuilt and may come out equal)."""
+    """One stage of a plan. state: "cached", "run", or "perhaps" (an input will be rebuilt and may be unchanged)."""
 
     stage: str
     state: str

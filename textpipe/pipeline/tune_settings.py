@@ -104,7 +104,7 @@ def parse_range(value: Mapping[str, Any]) -> dict[str, Any]:
     if log and low <= 0:
         raise ValueError(f"log = true needs low above 0, found {low}")
     if log and step is not None:
-        raise ValueError("log = true and step exclude each other; leave one out")
+        raise ValueError("log = true and step cannot both be set; leave one out")
     if step is not None and not 0 < step <= high - low:
         raise ValueError(f"step: expected a number above 0 and at most high - low, found {step}")
     if whole and any(number != int(number) for number in (low, high, step or 1)):

@@ -1,4 +1,4 @@
-"""Asynchronous successive halving (Li et al. 2020): only the best share of the trials goes on at each rung.
+"""Asynchronous successive halving (Li et al. 2020): only the best share of the trials continues at each rung.
 
 The rungs are at `first`, `first` * `factor`, `first` * `factor`**2, ... validations.
 """
@@ -15,7 +15,7 @@ class Config(Section):
 
     kind: Literal["halving"] = "halving"
     first: int = Field(default=1, ge=1)  # validations before the first rung
-    factor: int = Field(default=3, ge=2)  # the share that goes on is one in this many
+    factor: int = Field(default=3, ge=2)  # one in this many trials continues
 
 
 def pruner(config: Config) -> Any:

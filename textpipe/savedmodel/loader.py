@@ -136,7 +136,7 @@ class Model:
             if not described.options and (
                 described.search is None or described.search.signature not in self.signatures
             ):
-                raise ModelError(f"{self.path}: {signature!r} of this model takes no options")
+                raise ModelError(f"{self.path}: {signature!r} of this model has no options")
             target = signature if described.search is None else described.search.signature
             outputs = self.predict_tensors(rows, self.option_tensors(options), signature=target, batch_rows=batch_rows)
             return convert_outputs(described, outputs)
@@ -244,7 +244,7 @@ def find_version(path: Path) -> Path:
         raise ModelError(f"{path}: no such model{suggest(path.name, known) if known else ''}")
     latest = publish.latest_version(path)
     if latest is None:
-        raise ModelError(f"{path}: holds no SavedModel and no numbered version; expected NAME or NAME/VERSION")
+        raise ModelError(f"{path}: contains no SavedModel and no numbered version; expected NAME or NAME/VERSION")
     return latest
 
 

@@ -56,7 +56,7 @@ def read(path: Path) -> dict[int, tuple[str, str, str]]:
             )
         rows[number] = (cells[0], cells[1], polarity)
     if not rows:
-        raise DataError(f"{path}: holds no line with a response and its intent")
+        raise DataError(f"{path}: contains no line with a response and its intent")
     return rows
 
 

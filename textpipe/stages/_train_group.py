@@ -44,7 +44,7 @@ def run(config: Any, inputs: dict[str, Path], output: Path) -> None:
         if restarts > MAX_RESTARTS or all(code > 0 for code in codes if code):
             text = (folder / f"{codes.index(max(codes, key=abs))}.log").read_text(encoding="utf-8", errors="replace")
             raise ResourceError(
-                f"[train] workers: the processes end with codes {codes}; the log of one:\n{text[-2000:]}"
+                f"[train] workers: the processes ended with exit codes {codes}; the log of one:\n{text[-2000:]}"
             )
         log.warning(
             "[train] workers: a process died (codes %s); the group starts again from its last checkpoint", codes

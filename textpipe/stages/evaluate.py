@@ -126,7 +126,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         rows, grouped = group_by_source(rows, servable.sources, servable.target, config.limit)
     if not rows["row"]:
         raise DataError(
-            f"[evaluate] split {config.split!r} has no rows; give ingest rows for it, or score another split"
+            f"[evaluate] split {config.split!r} has no rows; add rows to it in [ingest], or evaluate another split"
         )
     columns = dict(rows)
     if hasattr(answering, "references"):

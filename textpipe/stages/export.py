@@ -262,7 +262,7 @@ def replay(folder: Path, servable: "Servable | None" = None, process: subprocess
         more = result["more"] + len(faults[_replay.MAX_SHOWN :])
         shown = "\n  ".join([*faults[: _replay.MAX_SHOWN], *([f"and {more} more"] if more else [])])
         raise ModelError(
-            f"{folder}: the exported model and training-side code answer differently; nothing is published, and {RECOVERY}\n"
+            f"{folder}: the answers of the exported model and of training-side code differ; nothing is published, and {RECOVERY}\n"
             f"  {shown}"
         )
     if doubts:

@@ -40,8 +40,8 @@ class Config(Section):
     encoding: of text files, "cp1252" for example; by default UTF-8, or detected from the file (and logged).
     columns: {field of the task: column, or its number from 0}; a field not listed is read from the column of its own name.
     filter: {column: value or values}; other rows are dropped. White space around a cell is ignored.
-    keep: columns kept beside the fields, as texts that may be empty, for stages that ask for them (who wrote a reply, for example); no
-    model reads them, and rows that differ in them alone are equal.
+    keep: columns kept in addition to the fields, as texts that may be empty, for stages that use them (who wrote a reply, for example); no
+    model reads them, and rows that differ only in them are equal.
     min_count: labels with fewer rows in the train files are dropped, or replaced by rare_label where that is set.
     rare_label: the label that replaces rare ones.
     split: shares taken from the train rows, by a hash of the source text, for splits without files. Every label stays in

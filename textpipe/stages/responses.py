@@ -28,7 +28,7 @@ MAX_SPREAD = 100_000  # responses that intents are spread to
 class Config(Section):
     """[responses]
 
-    file: a response set that is used as it is, such as an edited responses.tsv; only intents and propagation then have an effect beside it.
+    file: a response set to use unchanged, such as an edited responses.tsv; of the other settings, only intents and propagation then apply.
     min_senders: how many different people must have written a reply (k-anonymity).
     sender: the column that says who wrote a reply, one of [ingest] keep; without it each row counts as a person. A row where it is empty
     may be anybody's and adds no person.

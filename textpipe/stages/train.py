@@ -60,7 +60,7 @@ class Config(Settings):
         for name, reason in regularized.conflicts(self, self.model, objective):
             raise ValueError(f"{name}: {reason}; leave {name} out")
         if self.average and self.keep == "last":
-            raise ValueError('keep: "last" and average exclude each other; leave one out')
+            raise ValueError('keep: "last" and average cannot both be set; leave one out')
         unused = getattr(module, "unused", None)
         for name, reason in (unused(self.model) if unused else {}).items():
             if name in self.model.model_fields_set:

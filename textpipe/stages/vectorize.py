@@ -56,13 +56,13 @@ class Config(Section):
         sources = [item for item in known.values() if item.side == "source"]
         if "features" in self.model_fields_set and not any(can_read(self.features, item) for item in sources):
             kinds = ", ".join(dict.fromkeys(item.kind for item in sources))
-            raise ValueError(f"features: {kind_of(self.features)!r} is not made of {kinds}{suggest_features(sources)}")
+            raise ValueError(f"features: {kind_of(self.features)!r} does not read {kinds}{suggest_features(sources)}")
         for name, section in self.fields.items():
             if name not in known:
                 raise ValueError(f"fields.{name}: task {self.task!r} has no such field{suggest(name, known)}")
             if not can_read(section, known[name]):
                 raise ValueError(
-                    f"fields.{name}: {kind_of(section)!r} is not made of {known[name].kind}{suggest_features([known[name]])}"
+                    f"fields.{name}: {kind_of(section)!r} does not read {known[name].kind}{suggest_features([known[name]])}"
                 )
         return self
 

@@ -1,4 +1,4 @@
-"""Pre-training: learn an encoder from texts without labels, for [train] init of a task with few of them."""
+"""Pre-training: learn an encoder from texts without labels, for [train] init of a task with few labels."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Question answering: a story of sentences and a question are answered with one of the answers of train.
+"""Question answering: answer a question about a story, a list of sentences, with one of the answers of train.
 
 {"story": ["Mary took the milk.", "Mary went to the garden."], "question": "Where is the milk?", "answer": "garden"}
 """

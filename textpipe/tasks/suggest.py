@@ -1,4 +1,4 @@
-"""A message gets replies from a response set, best first: smart reply by matching.
+"""Smart reply: rank the replies of a response set for a message, best first.
 
 Its sources may be other fields, chosen in the pipeline file:
 task = { kind = "suggest", fields = { subject = "text", body = "text" }, target = "reply" }

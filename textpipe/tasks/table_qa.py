@@ -1,4 +1,4 @@
-"""Questions about a table: answer with cells of the table, or with a number computed from it."""
+"""Table question answering: answer a question with cells of a table, or with a number computed from it."""
 
 from collections.abc import Mapping, Sequence
 from types import ModuleType

@@ -86,7 +86,7 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
     except (OSError, DecodeError):
         proto = ModelProto()
     if not proto.pieces:
-        raise ConfigError(f"[tokenize] codec model: {path}: is no SentencePiece model; {CURE}")
+        raise ConfigError(f"[tokenize] codec model: {path}: is not a SentencePiece model; {CURE}")
     trained, normalizer = proto.trainer_spec, proto.normalizer_spec
     kinds = {trained.UNIGRAM: "unigram", trained.BPE: "bpe"}
     expected = {

@@ -122,7 +122,7 @@ class Loop:
         self.validation = Validation(steps, valid, measures, settings)
         self.metric, self.metrics = settings.best_metric, steps.objective.METRICS
         if settings.average and settings.average.best and not valid:
-            raise ConfigError("[train] average.best: no rows to validate on, so none is best; set average.last")
+            raise ConfigError("[train] average.best: no validation rows to choose the best by; set average.last")
         self.retention = CheckpointRetention(self.resume / "validated", self.metric, self.metrics, settings.average)
         self.unit, self.resources = steps.objective.COUNTS, Resources(steps.objective.COUNTS)
         self.epoch, self.step, self.global_step = 1, 0, 0

@@ -38,7 +38,7 @@ class Objective:
             raise ConfigError(f"{pipeline.place} [tune] metric: {metric!r} is not measured{suggest(metric, known)}")
         if pipeline.tune.pruner.kind != "none":
             raise ConfigError(
-                f"{pipeline.place} [tune] pruner: {metric} is measured after training, so no trial can end early by it; "
+                f"{pipeline.place} [tune] pruner: {metric} is measured after training, so it cannot end a trial early; "
                 f'set pruner = "none", or metric to one of {", ".join(validations)}'
             )
         return cls(metric, scores[metric], "evaluate")

@@ -154,7 +154,7 @@ def check_failures(study: Study, *, final: bool = False) -> None:
         settings = ", ".join(f"{key} = {results.format_value(value)}" for key, value in first.settings.items())
         raise ConfigError(
             f"{study.pipeline.place} [tune]: all {len(failed)} trials of study {outcome.name!r} failed. The first, with {settings}: "
-            f"{first.error}\nCorrect the file and begin again with --new"
+            f"{first.error}\nCorrect the file and start again with --new"
         )
     if final and outcome.best is None:
         reason = "they were all pruned; use a milder pruner" if ended else "no trial has ended; give more max_minutes"

@@ -86,7 +86,7 @@ class Study:
         """
         optuna, name = library(), self.place.name
         if not create and not self.place.shared and not (self.place.folder / f"{name}.db").is_file():
-            raise ConfigError(f"{self.missing} `textpipe tune {self.pipeline.place}` begins one")
+            raise ConfigError(f"{self.missing} `textpipe tune {self.pipeline.place}` starts one")
         with self.place.lock():
             storage = self.storage = self.place.connect()
             known = {study.study_name for study in optuna.get_all_study_summaries(storage)}
@@ -99,7 +99,7 @@ class Study:
                 optuna.delete_study(study_name=name, storage=storage)
                 known.discard(name)
             if name not in known and not create:
-                raise ConfigError(f"{self.missing} `textpipe tune {self.pipeline.place}` begins one")
+                raise ConfigError(f"{self.missing} `textpipe tune {self.pipeline.place}` starts one")
             current = definition.define(self.pipeline, self.objective)
             self.optuna = optuna.create_study(
                 study_name=name, storage=storage, direction=self.objective.optuna_direction, load_if_exists=True,
@@ -122,7 +122,7 @@ class Study:
         if different:
             shown = "; ".join(different[:5]) + (f" and {len(different) - 5} more" if len(different) > 5 else "")
             raise ConfigError(
-                f"{self.pipeline.place}: changed since study {self.place.name!r} began: {shown}. Begin it again with --new, "
+                f"{self.pipeline.place}: changed since study {self.place.name!r} began: {shown}. Start it again with --new, "
                 "or keep it and give this one another --name"
             )
         code = definition.changes(stored, current, ("code", "versions"))

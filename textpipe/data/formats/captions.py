@@ -47,9 +47,9 @@ class Config(Section):
     @model_validator(mode="after")
     def splits_fit(self) -> "Config":
         if (self.split_column is None) != (not self.splits):
-            raise ValueError("split_column and splits need each other: give the column, and its value for each split")
+            raise ValueError("split_column and splits must be set together: the column, and its value for each split")
         if self.splits and self.lists:
-            raise ValueError("splits and lists exclude each other; leave one out")
+            raise ValueError("splits and lists cannot both be set; leave one out")
         if not self.captions:
             raise ValueError("captions: name at least one column")
         return self

@@ -45,7 +45,7 @@ class Config(Section):
     answers: the first answer of a mail only, or a row for each.
     unanswered: keep or drop mails without an answer.
     subject_days: an answer that names no mail is looked for among mails of its subject, at most this many days older; 0: not at all.
-    pattern: glob pattern of the files to read in a folder that is no Maildir, including subfolders.
+    pattern: glob pattern of the files to read in a folder that is not a Maildir, including subfolders.
     """
 
     kind: Literal["threads"] = "threads"

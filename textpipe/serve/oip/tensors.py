@@ -169,7 +169,7 @@ def flatten(tensor: InputTensor, values: list[Any]) -> list[Any]:
         for size in tensor.shape:
             if set(map(type, values)) - {list} or set(map(len, values)) - {size}:
                 raise invalid_argument(
-                    f'input "{tensor.name}": its data is nested otherwise than its shape {list(tensor.shape)}'
+                    f'input "{tensor.name}": its data is nested differently from its shape {list(tensor.shape)}'
                 )
             values = list(chain.from_iterable(values))
     check_num_values(tensor, len(values))

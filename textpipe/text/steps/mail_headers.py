@@ -25,7 +25,7 @@ class Config(Section):
     @classmethod
     def check_names(cls, names: list[str]) -> list[str]:
         if not names:
-            raise ValueError("no header would stay; name at least one, such as From")
+            raise ValueError("no header would be kept; name at least one, such as From")
         for name in names:
             if not NAME.fullmatch(name):
                 raise ValueError(

@@ -48,7 +48,7 @@ def conflicts(model: Any) -> list[str]:
     """Settings of [model] that this optimizer cannot follow."""
     if getattr(model, "loss", None) == "hinge":
         return [
-            'optimizer: lbfgs cannot follow the corner of [model] loss = "hinge"; use "squared_hinge", or optimizer "liblinear"'
+            'optimizer: lbfgs needs a differentiable loss, not "hinge"; set [model] loss = "squared_hinge", or optimizer "liblinear"'
         ]
     return []
 
@@ -72,7 +72,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         raise ConfigError('[train] optimizer lbfgs: expects logistic_regression; set optimizer = "adam" for this model')
     if getattr(model, "row_loss", "logistic") == "hinge":
         raise ConfigError(
-            '[train] optimizer lbfgs: the loss "hinge" has no gradient at its corner; set [model] loss = "squared_hinge" or '
+            '[train] optimizer lbfgs: the loss "hinge" is not differentiable at its kink; set [model] loss = "squared_hinge" or '
             'optimizer = "liblinear"'
         )
     function = Objective(model, train)

@@ -49,7 +49,7 @@ def conflicts(model: Any) -> list[str]:
     if getattr(model, "loss", None) not in ("hinge", "squared_hinge"):
         return ['optimizer: liblinear fits hinge losses; set [model] loss = "squared_hinge", or optimizer to "lbfgs"']
     if model.l1:
-        return ['optimizer: liblinear cannot follow l1; set [model] l1 to 0, or optimizer to "lbfgs"']
+        return ['optimizer: liblinear does not support l1; set [model] l1 to 0, or optimizer to "lbfgs"']
     strengths = model.l2 if isinstance(model.l2, list) else [model.l2]
     return [] if all(strengths) else ["optimizer: liblinear needs a penalty; set [model] l2 above 0"]
 
@@ -71,7 +71,9 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
             'optimizer = "adam" for this model'
         )
     if model.l1:
-        raise ConfigError('[train] optimizer liblinear: cannot follow l1; set [model] l1 to 0, or optimizer = "lbfgs"')
+        raise ConfigError(
+            '[train] optimizer liblinear: does not support l1; set [model] l1 to 0, or optimizer = "lbfgs"'
+        )
     if not all(getattr(model, "l2_path", (model.l2,))):
         raise ConfigError("[train] optimizer liblinear: needs a penalty; set [model] l2 above 0")
     function = Objective(model, train)

@@ -52,7 +52,9 @@ class CheckpointRetention:
     def restore(self, line: dict[str, Any], weights: list[Any]) -> None:
         """Assigns the weights of an entry of the history."""
         if checkpoint.restore(self.path(line), weights) is None:
-            raise ArtifactError(f"{self.path(line)}: the weights of step {line['step']} are gone; train from the start")
+            raise ArtifactError(
+                f"{self.path(line)}: the weights of step {line['step']} are missing; train from the start"
+            )
 
     def restore_mean(self, lines: list[dict[str, Any]], weights: list[Any]) -> None:
         """Assigns the mean of the weights of these entries, computed in float64; integers are those of the last entry."""

@@ -105,7 +105,7 @@ def fields_of(options: Vectors, vocabulary: dict[str, Any], codecs: dict[str, st
     texts = [name for name, table in vocabulary.items() if table["kind"] == "ids"]
     for name in options.fields:
         if name not in texts:
-            raise ConfigError(f"[train] vectors.fields: {name!r} is no field of token ids{suggest(name, texts)}")
+            raise ConfigError(f"[train] vectors.fields: {name!r} is not a field of token ids{suggest(name, texts)}")
         if codecs.get(name) != "words":
             raise ConfigError(
                 f"[train] vectors.fields: tokens of {name!r} are pieces of words (codec {codecs.get(name)!r}), which have no vectors; set [tokenize] "
