@@ -1,6 +1,6 @@
 """Time and memory of ingest to vectorize for ten times as many rows, by engine and number of workers.
 
-    python benchmarks/engines.py [--rows 100000 1000000] [--engine processes] [--workers 1 2]
+    python benchmarks/engines.py [--rows 100000 1000000] [--engine processes] [--workers 1 2] [--keep]
 
 Rows are those of million_rows.py, in files of 100,000. Each run has a process of its own. Peaks are maximum resident sizes: of the
 process that runs the pipeline, and of its largest worker (of the engine processes; Ray's workers are not its children).
@@ -79,14 +79,15 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--engine", choices=("processes", "ray"), default="processes")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--keep", action="store_true", help="keep the runs recorded before")
     options = parser.parse_args()
-    figures = []
+    runs = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if options.keep else []
     for workers in options.workers:
         for count in options.rows:
             engine = {"kind": options.engine, "workers": workers}
-            figures.append({"rows": count, **engine, **measure(count, engine), "load_average": os.getloadavg()[0]})
-            print(json.dumps(figures[-1]), flush=True)
-            result = {"stages": STAGES, "cores": os.cpu_count(), "python": platform.python_version(), "runs": figures}
+            runs.append({"rows": count, **engine, **measure(count, engine), "load_average": os.getloadavg()[0]})
+            print(json.dumps(runs[-1]), flush=True)
+            result = {"stages": STAGES, "cores": os.cpu_count(), "python": platform.python_version(), "runs": runs}
             RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
