@@ -79,14 +79,16 @@ def main():
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--engine", choices=("processes", "ray"), default="processes")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--keep", action="store_true", help="keep the runs recorded before")
+    parser.add_argument("--keep", action="store_true", help="keep the other runs recorded before")
     options = parser.parse_args()
     runs = json.loads(RESULTS.read_text(encoding="utf-8"))["runs"] if options.keep else []
     for workers in options.workers:
         for count in options.rows:
             engine = {"kind": options.engine, "workers": workers}
-            runs.append({"rows": count, **engine, **measure(count, engine), "load_average": os.getloadavg()[0]})
-            print(json.dumps(runs[-1]), flush=True)
+            options_of_run = {"rows": count, **engine}
+            figures = {**options_of_run, **measure(count, engine), "load_average": os.getloadavg()[0]}
+            print(json.dumps(figures), flush=True)
+            runs = [run for run in runs if not options_of_run.items() <= run.items()] + [figures]
             result = {"stages": STAGES, "cores": os.cpu_count(), "python": platform.python_version(), "runs": runs}
             RESULTS.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
