@@ -24,8 +24,8 @@ class Candidates(NamedTuple):
 
     def holds(self, numbers: tf.Tensor) -> tf.Tensor:
         """Whether a candidate is the response of a number, [B] -> [B, K]; no candidate is -1."""
-        own = tf.range(tf.shape(self.scores)[1])[None] if self.numbers is None else self.numbers
-        return (own == numbers[:, None]) & (own >= 0)
+        candidate_numbers = tf.range(tf.shape(self.scores)[1])[None] if self.numbers is None else self.numbers
+        return (candidate_numbers == numbers[:, None]) & (candidate_numbers >= 0)
 
     def present(self) -> tf.Tensor:
         """Whether there is a response at a place, [B, K]."""

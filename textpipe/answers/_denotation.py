@@ -56,9 +56,9 @@ class Output(tf.Module):
         answer = tf.where(
             last == OPERATIONS.index("count"), count, tf.where(last == OPERATIONS.index("print"), item, "")
         )
-        asked = (inputs[model.question][:, 0] > 1) & tf.reduce_any(program.cells.rows, axis=1)
-        answer = tf.where(asked, answer, "")
-        score = tf.where(asked & (answer != ""), program.score, 0.0)
+        has_question = (inputs[model.question][:, 0] > 1) & tf.reduce_any(program.cells.rows, axis=1)
+        answer = tf.where(has_question, answer, "")
+        score = tf.where(has_question & (answer != ""), program.score, 0.0)
 
         chosen = tf.argmax(program.operations, axis=2)  # [B, T]
         column = tf.gather(names, tf.argmax(program.columns, axis=2), batch_dims=1)
@@ -188,8 +188,8 @@ class Output(tf.Module):
         outputs = self.run(raw, inputs)
         threshold = np.float32(self.chosen["threshold"])
         for row, text, score in zip(rows, outputs["program_answer"].numpy(), outputs["score"].numpy(), strict=True):
-            given = text.decode(errors="replace") if score >= threshold else ""
-            row |= {"texts": [given], "scores": [float(score)]}
+            answer = text.decode(errors="replace") if score >= threshold else ""
+            row |= {"texts": [answer], "scores": [float(score)]}
 
     def about(self) -> dict[str, Any]:
         """{"answer_threshold": the threshold and how it was chosen}, for textpipe.json."""

@@ -150,13 +150,13 @@ def assign(vectors: np.ndarray, cells: int) -> np.ndarray:
     with threadpool_limits(1):
         means = MiniBatchKMeans(cells, random_state=SEED, **options).fit(vectors[np.sort(sample)])
         centers = means.cluster_centers_.astype(np.float32)
-        half = np.square(centers).sum(axis=1) / 2
-        found = np.empty(len(vectors), np.int32)
+        half_norms = np.square(centers).sum(axis=1) / 2
+        labels = np.empty(len(vectors), np.int32)
         logged_at = time.monotonic()
         for start in range(0, len(vectors), ASSIGNED):
             rows = slice(start, start + ASSIGNED)
-            found[rows] = np.argmax(vectors[rows] @ centers.T - half, axis=1)
+            labels[rows] = np.argmax(vectors[rows] @ centers.T - half_norms, axis=1)
             if time.monotonic() - logged_at >= INTERVAL:
                 logged_at = time.monotonic()
-                log.info("index: %d of %d responses are in their cells", start + len(found[rows]), len(vectors))
-    return np.unique(found, return_inverse=True)[1].astype(np.int32)
+                log.info("index: %d of %d responses are in their cells", start + len(labels[rows]), len(vectors))
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)

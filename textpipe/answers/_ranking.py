@@ -97,8 +97,8 @@ class Output(tf.Module):
 
     def first(self, inputs: Mapping[str, Any]) -> Candidates:
         """The candidates of the first ranker, with the prior: {field: feature}."""
-        found = self.ranker.candidates(inputs)
-        return found._replace(scores=found.scores + found.of(self.prior))
+        candidates = self.ranker.candidates(inputs)
+        return candidates._replace(scores=candidates.scores + candidates.of(self.prior))
 
     def reranked(self, raw: Raw, candidates: Candidates) -> Candidates:
         """The candidates with log-probabilities of a cascade as their scores.
@@ -108,14 +108,18 @@ class Output(tf.Module):
         """
         assert self.second is not None
         weight, first = self._settings().rerank_weight, tf.nn.log_softmax(candidates.scores)
-        own, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))
+        log_probs, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))
         numbers = candidates.at(places)
         texts = tf.gather(self.texts, tf.maximum(numbers, 0))
-        other = self.second.call(RERANK, {**raw, "candidates": texts})["log_probs"]
-        mixed = (1 - weight) * own + weight * tf.nn.log_softmax(tf.where(numbers >= 0, other, ABSENT))
-        anew = tf.reduce_logsumexp(own, axis=1, keepdims=True) + tf.nn.log_softmax(mixed)
+        reranker_log_probs = self.second.call(RERANK, {**raw, "candidates": texts})["log_probs"]
+        mixed = (1 - weight) * log_probs + weight * tf.nn.log_softmax(
+            tf.where(numbers >= 0, reranker_log_probs, ABSENT)
+        )
+        rescored = tf.reduce_logsumexp(log_probs, axis=1, keepdims=True) + tf.nn.log_softmax(mixed)
         rows = tf.broadcast_to(tf.range(tf.shape(places)[0])[:, None], tf.shape(places))
-        return candidates._replace(scores=tf.tensor_scatter_nd_update(first, tf.stack([rows, places], axis=-1), anew))
+        return candidates._replace(
+            scores=tf.tensor_scatter_nd_update(first, tf.stack([rows, places], axis=-1), rescored)
+        )
 
     def answer(self, raw: Raw) -> Tensors:
         """Three replies of three intents to each message, with the probability of each in the whole set.
@@ -198,8 +202,8 @@ class Output(tf.Module):
         inputs = self.graph.inputs(raw)
         first, number = self.first(inputs), self.numbers.find(raw[self.graph.target])
         prior = tf.where(number >= 0, tf.gather(self.prior, tf.maximum(number, 0)), 0.0)  # [B]
-        own = self.ranker.reply_scores(inputs, raw) + prior
-        outside = own - tf.reduce_logsumexp(tf.concat([first.scores, own[:, None]], axis=1), axis=1)
+        reply_score = self.ranker.reply_scores(inputs, raw) + prior
+        outside = reply_score - tf.reduce_logsumexp(tf.concat([first.scores, reply_score[:, None]], axis=1), axis=1)
         ranked = tf.nn.log_softmax((first if self.second is None else self.reranked(raw, first)).scores)
         same = first.holds(number)  # [B, K]
         inside = tf.reduce_sum(tf.where(same, ranked, 0.0), axis=1)

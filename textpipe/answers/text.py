@@ -75,7 +75,7 @@ def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
 def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
-    seen: Callable[[], Mapping[str, int]],
+    training_counts: Callable[[], Mapping[str, int]],
     least: int,
     most: int,
     *,
@@ -85,7 +85,9 @@ def word_metrics(
     """F1 of words that occur `least` to `most` times in the training targets."""
     from textpipe.metrics import words
 
-    return {"target_words": words.f1(answers, references, seen(), least, most, resamples=resamples, seed=seed)}
+    return {
+        "target_words": words.f1(answers, references, training_counts(), least, most, resamples=resamples, seed=seed)
+    }
 
 
 def reference_perplexity(

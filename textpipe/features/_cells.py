@@ -43,10 +43,10 @@ def parse(text: tf.Tensor, max_rows: int, max_columns: int) -> Parsed:
     widest = tf.maximum(tf.reduce_max(tf.concat([columns, [0]], axis=0)), 1)
     dense = cells[:, :widest].to_tensor("", shape=[None, None])
     dense = tf.pad(dense, [[0, 0], [0, widest - tf.shape(dense, out_type=tf.int64)[1]]], constant_values="")
-    kept = tf.boolean_mask(dense, tf.sequence_mask(width, widest))
+    cell_values = tf.boolean_mask(dense, tf.sequence_mask(width, widest))
     names = tf.RaggedTensor.from_tensor(names.to_tensor("", shape=[None, None]), lengths=columns)
     names = tf.ragged.map_flat_values(table_text.unescape, names)
-    return Parsed(names, kept, rows, columns, uneven, cut)
+    return Parsed(names, cell_values, rows, columns, uneven, cut)
 
 
 def names_of_columns(text: tf.Tensor) -> tf.RaggedTensor:

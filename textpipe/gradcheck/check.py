@@ -163,11 +163,11 @@ class Loss:
         total = tf.cast(objective.weight(target), tf.float64)
         draws = steps.draws(1, 0)
         # Only the objective's own gradients know smoothed labels of texts, and what is drawn.
-        own = hasattr(steps.objective, "gradients") and (draws or settings.label_smoothing)
+        custom_gradients = hasattr(steps.objective, "gradients") and (draws or settings.label_smoothing)
 
         def value():
             self.restore()
-            if own:
+            if custom_gradients:
                 variables = [variable.value for variable in self.model.trainable_variables]
                 options = {"total": total, "config": settings, "draws": draws}
                 sums, _ = steps.objective.gradients(self.model, inputs, target, variables, **options)

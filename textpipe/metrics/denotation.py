@@ -79,10 +79,10 @@ def same(first: Any, second: Any) -> bool:
 
 def is_correct(answer: str, reference: str) -> bool:
     """Whether both have the same values, in any order; an empty answer has none and is wrong."""
-    given, expected = values(answer), values(reference)
-    if not given or len(given) != len(expected):
+    predicted, expected = values(answer), values(reference)
+    if not predicted or len(predicted) != len(expected):
         return False
-    return all(any(same(one, other) for other in given) for one in expected)
+    return all(any(same(one, other) for other in predicted) for one in expected)
 
 
 def score(
@@ -100,14 +100,14 @@ def score(
         [is_correct(str(answer), str(reference)) for answer, reference in zip(answers, references, strict=True)],
         np.float64,
     )
-    given = np.array(answered, bool)
+    answered_mask = np.array(answered, bool)
     if not len(correct):
         return {"metrics": dict.fromkeys(("accuracy", "answered", "answered_accuracy")), "intervals": {}}
     report: dict[str, Any] = {
         "metrics": {
             "accuracy": float(correct.mean()),
-            "answered": float(given.mean()),
-            "answered_accuracy": float(correct[given].mean()) if given.any() else None,
+            "answered": float(answered_mask.mean()),
+            "answered_accuracy": float(correct[answered_mask].mean()) if answered_mask.any() else None,
         },
         "intervals": {},
     }

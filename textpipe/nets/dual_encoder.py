@@ -100,8 +100,8 @@ class DualEncoder(keras.Model):
             return keras.initializers.RandomNormal(stddev=embedding_stddev, seed=1000 * seed + number)
 
         def tower(number: int, size: int, name: str, **options: Any) -> Tower:
-            own = 1000 * seed + 100 + 50 * number
-            return Tower(size, units, activation=activation, dropout=dropout, seed=own, name=name, **options)
+            tower_seed = 1000 * seed + 100 + 50 * number
+            return Tower(size, units, activation=activation, dropout=dropout, seed=tower_seed, name=name, **options)
 
         self.embeddings = [
             Linear(dim, embedding_size, initializer=normal(number), name=f"embedding_{number}")

@@ -152,7 +152,7 @@ class NeuralProgrammer(keras.Model):
         vectors = ops.take(parts["embedding"], ops.transpose(rows), axis=0)  # [2 + Q, B, D]
         vectors = self.drops["words"](vectors, training=training)
         states, last = self.lstm(vectors, real=ops.cast(ops.transpose(real), dtype), training=training)
-        hidden, asked = ops.transpose(states, (1, 0, 2)), last[0]  # [B, 2 + Q, D], [B, D]
+        hidden, question_state = ops.transpose(states, (1, 0, 2)), last[0]  # [B, 2 + Q, D], [B, D]
         padding = MASKED * (1 - ops.cast(real, dtype))
         unit = self.drops["operations"](ops.convert_to_tensor(parts["unit"]), training=training)
 
@@ -174,18 +174,20 @@ class NeuralProgrammer(keras.Model):
             1 - ops.cast(cells.columns, dtype)
         )
 
-        selection, history = table.mask, ops.zeros_like(asked)
+        selection, history = table.mask, ops.zeros_like(question_state)
         trace: dict[str, list[Any]] = {"operations": [], "columns": [], "selections": [], "scores": []}
         count, printed = None, None
         for _ in range(self.config.passes):
             attention = ops.softmax(ops.einsum("bqd,bd->bq", hidden, history) + padding)
-            read = ops.concatenate([asked, ops.einsum("bq,bqd->bd", attention, hidden)], axis=1)
-            control = ops.relu(ops.matmul(history, parts["controller_history"]) + ops.matmul(read, parts["controller"]))
+            question_context = ops.concatenate([question_state, ops.einsum("bq,bqd->bd", attention, hidden)], axis=1)
+            control = ops.relu(
+                ops.matmul(history, parts["controller_history"]) + ops.matmul(question_context, parts["controller"])
+            )
             control = self.drops["controller"](control, training=training)
             soft_operation = ops.softmax(ops.matmul(control, ops.transpose(unit)))  # [B, O]
             chosen = ops.matmul(soft_operation, unit)
             control = ops.relu(
-                ops.matmul(history, parts["column_history"]) + ops.matmul(read, parts["column_controller"])
+                ops.matmul(history, parts["column_history"]) + ops.matmul(question_context, parts["column_controller"])
             )
             control = ops.relu(ops.matmul(ops.concatenate([control, chosen], axis=1), parts["column_operation"]))
             control = self.drops["column_controller"](control, training=training)

@@ -112,9 +112,9 @@ class NeuralTuringMachine(keras.Model):
 
     def loop_weights(self) -> dict[str, Any]:
         """The weights used at each step, as tensors: a custom gradient must not capture variables."""
-        read = self.controller.kernel[self.token_size :]
+        read_kernel = self.controller.kernel[self.token_size :]
         return {
-            "recurrent": ops.concatenate([read, self.controller.recurrent_kernel], axis=0),
+            "recurrent": ops.concatenate([read_kernel, self.controller.recurrent_kernel], axis=0),
             "heads": (ops.copy(self.head_kernel), ops.copy(self.head_bias)),
         }
 

@@ -113,7 +113,12 @@ class FieldsClassifier(PooledClassifier):
         self.wide = bool(self.ngrams) and encoder.ngram_embedding is None
         self.shared = encoders[0] if len(encoders) > 1 and all(one is encoders[0] for one in encoders) else None
         self.fields = [
-            TextField(one, pooling_of(one, pool, attention_size, seeds), own=self.shared is None, name=f"field_{name}")
+            TextField(
+                one,
+                pooling_of(one, pool, attention_size, seeds),
+                owns_encoder=self.shared is None,
+                name=f"field_{name}",
+            )
             for name, one in zip(self.texts, encoders, strict=True)
         ]
         width = encoder.ngram_embedding or self.num_logits
@@ -151,24 +156,24 @@ class FieldsClassifier(PooledClassifier):
 
 
 class TextField(keras.layers.Layer):
-    """A field's encoder and pooling: ids [B, T] -> [B, D]. own: the encoder belongs to this field alone, and is built with it."""
+    """A field's encoder and pooling: ids [B, T] -> [B, D]. owns_encoder: the encoder belongs to this field alone, and is built with it."""
 
-    def __init__(self, encoder: Any, pooling: Any, *, own: bool, **options: Any) -> None:
+    def __init__(self, encoder: Any, pooling: Any, *, owns_encoder: bool, **options: Any) -> None:
         super().__init__(**options)
-        self.own = own
-        if own:
+        self.owns_encoder = owns_encoder
+        if owns_encoder:
             self.encoder = encoder
         else:
             self.encode = lambda *arguments, **settings: encoder(*arguments, **settings)  # not tracked twice
         self.pooling = pooling
 
     def build(self, input_shape: Any = None) -> None:
-        for layer in (*([self.encoder] if self.own else []), self.pooling):
+        for layer in (*([self.encoder] if self.owns_encoder else []), self.pooling):
             layer.build()
         self.built = True
 
     def call(self, ids: Any, training: bool = False) -> Any:
-        states, mask = (self.encoder if self.own else self.encode)(ids, training=training)
+        states, mask = (self.encoder if self.owns_encoder else self.encode)(ids, training=training)
         return self.pooling(states, mask)
 
 

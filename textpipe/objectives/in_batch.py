@@ -38,7 +38,7 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
 
     rows = weight(targets)
     equal = same(targets) & ~tf.eye(rows, dtype=tf.bool)
-    own = tf.range(rows)
+    labels = tf.range(rows)
     loss: Any = 0.0
     logits = tf.zeros([rows, rows])
     for messages, replies in model(inputs, targets, training=training):
@@ -46,11 +46,11 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
         logits = tf.where(equal, tf.constant(ABSENT, logits.dtype), logits)
         directions = (logits, tf.transpose(logits)) if getattr(model, "symmetric", True) else (logits,)
         for scores in directions:
-            loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, scores)) / len(directions)
+            loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)) / len(directions)
     best = tf.argmax(logits, axis=1, output_type=tf.int32)
     return {
         "loss": loss,
-        "correct": tf.reduce_sum(tf.cast(best == own, tf.float32)),
+        "correct": tf.reduce_sum(tf.cast(best == labels, tf.float32)),
         "weight": tf.cast(rows, tf.float32),
     }
 

@@ -76,18 +76,18 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     """Sums of `loss` (nats), `correct` and `weight` over the predicted tokens of targets [B, T], masked alike in each call."""
     from textpipe.training import losses
 
-    read, chosen = corrupt(targets, fixed_numbers(targets), model.vocab_size)
-    return losses.cross_entropy_sums(*predictions(model, read, chosen, targets, training=training))
+    corrupted_ids, chosen = corrupt(targets, fixed_numbers(targets), model.vocab_size)
+    return losses.cross_entropy_sums(*predictions(model, corrupted_ids, chosen, targets, training=training))
 
 
-def predictions(model: Any, read: Any, chosen: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
+def predictions(model: Any, corrupted_ids: Any, chosen: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
     """The logits [N, V] and labels [N] of the chosen tokens."""
     import tensorflow as tf
 
     from textpipe.training import losses, precision
 
     split = precision.SplitModel(model)
-    hidden = tf.boolean_mask(split.hidden({}, read, training=training), chosen)
+    hidden = tf.boolean_mask(split.hidden({}, corrupted_ids, training=training), chosen)
     return losses.loss_precision(split.project(hidden)), tf.boolean_mask(targets, chosen)
 
 
@@ -126,9 +126,9 @@ def gradients(
 
     seed = tf.random.experimental.stateless_fold_in(draws[0], part)
     numbers = tf.random.stateless_uniform(tf.concat([[3], tf.shape(targets)], axis=0), seed)
-    read, chosen = corrupt(targets, numbers, model.vocab_size)
+    corrupted_ids, chosen = corrupt(targets, numbers, model.vocab_size)
     with tf.GradientTape() as tape:
-        logits, labels = predictions(model, read, chosen, targets, training=True)
+        logits, labels = predictions(model, corrupted_ids, chosen, targets, training=True)
         batch_sums = losses.cross_entropy_sums(logits, labels, config.label_smoothing)
         loss = batch_sums["loss"] / tf.maximum(total, 1.0)
     return batch_sums, tape.gradient(loss, variables, unconnected_gradients="zero")

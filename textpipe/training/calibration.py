@@ -34,10 +34,10 @@ def fit(model: Any, rows: Rows, settings: Settings) -> dict[str, Any]:
     def loss(log_temperature: float) -> float:
         return log_loss(logits / np.exp(log_temperature), targets, smoothing)
 
-    found = scipy.optimize.minimize_scalar(
+    optimum = scipy.optimize.minimize_scalar(
         loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded", options={"xatol": 1e-4}
     )
-    temperature = float(np.exp(found.x))
+    temperature = float(np.exp(optimum.x))
     pairs = [(log_loss(scaled, targets), error(scaled, targets)) for scaled in (logits, logits / temperature)]
     before_after = {
         name: [pair[number] for pair in pairs] for number, name in enumerate(("log_loss", "calibration_error"))

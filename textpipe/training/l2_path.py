@@ -67,9 +67,9 @@ class Path:
             line["l2"] = l2
             full_batch_settings.log_fit(line)
         self.last = Fit(l2, line, weights, stopped)
-        kept = [fit for fit in self.fits if not full_batch_settings.excels(line, fit.line)]
-        excelled = any(full_batch_settings.excels(fit.line, line) for fit in kept)
-        self.fits = kept if excelled else [*kept, self.last]
+        remaining = [fit for fit in self.fits if not full_batch_settings.excels(line, fit.line)]
+        excelled = any(full_batch_settings.excels(fit.line, line) for fit in remaining)
+        self.fits = remaining if excelled else [*remaining, self.last]
 
     def best(self) -> Fit:
         """The fit to keep of those so far."""
@@ -77,12 +77,12 @@ class Path:
 
     def finish(self) -> Fit:
         """Leaves the weights to keep in the model and returns their fit."""
-        kept = self.best()
-        if kept is not self.last:
-            self.function.penalize(kept.l2)
-            self.function.assign(self.function.rescale(kept.weights))
-        full_batch_settings.warn_at_the_ends(self.values, kept.l2)
-        return kept
+        best_fit = self.best()
+        if best_fit is not self.last:
+            self.function.penalize(best_fit.l2)
+            self.function.assign(self.function.rescale(best_fit.weights))
+        full_batch_settings.warn_at_the_ends(self.values, best_fit.l2)
+        return best_fit
 
 
 def next_value(last_but_one: float, last: float) -> float:

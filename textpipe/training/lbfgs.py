@@ -106,8 +106,10 @@ def minimize(
         direction = pairs.direction(gradient)
         # The first direction has no scale; later ones are scaled by the pairs, so that a length of 1 usually works.
         length = 1.0 if pairs.count else 1.0 / float(np.linalg.norm(gradient))
-        trial, tried = search(function, Trial(0.0, point, value, gradient, dot(gradient, direction)), direction, length)
-        calls += tried
+        trial, num_tried = search(
+            function, Trial(0.0, point, value, gradient, dot(gradient, direction)), direction, length
+        )
+        calls += num_tried
         if trial is None:
             stopped = "rounding"
             break
@@ -126,14 +128,14 @@ def search(function: Function, origin: Trial, direction: np.ndarray, length: flo
     The slope of a convex function never decreases along a line, so its sign tells the side of the minimum.
     """
     low, high, last = origin, None, None
-    for tried in range(1, TRIALS + 1):
+    for num_tried in range(1, TRIALS + 1):
         point = origin.point + np.float32(length) * direction
         value, gradient = function(point)
         trial = Trial(length, point, value, gradient, dot(gradient, direction))
         limit = origin.value + DECREASE * length * origin.slope + NOISE * abs(origin.value)
         if np.isfinite(value) and value <= limit:
             if abs(trial.slope) <= CURVATURE * abs(origin.slope):
-                return trial, tried
+                return trial, num_tried
             last = trial if last is None or value < last.value else last
         if not np.isfinite(value) or value > limit or trial.slope > 0:
             high = trial
@@ -175,23 +177,23 @@ class CurvaturePairs:
         if self.count == 0:
             return -gradient
         with_gradient = (self.rows @ gradient).astype(np.float64)  # [2m]
-        weights, own = np.zeros(2 * self.memory), 1.0  # the vector q = weights @ rows + own * gradient
+        weights, gradient_weight = np.zeros(2 * self.memory), 1.0  # the vector q = weights @ rows + own * gradient
         newest = range(self.count - 1, max(-1, self.count - 1 - self.memory), -1)
         slots = [number % self.memory for number in newest]
         shares = {}
         for slot in slots:
             step, change = slot, slot + self.memory
-            along = self.products[step] @ weights + own * with_gradient[step]
+            along = self.products[step] @ weights + gradient_weight * with_gradient[step]
             shares[slot] = along / self.products[step, change]
             weights[change] -= shares[slot]
         last = slots[0] + self.memory
         scale = self.products[slots[0], last] / self.products[last, last]
-        weights, own = weights * scale, own * scale
+        weights, gradient_weight = weights * scale, gradient_weight * scale
         for slot in reversed(slots):
             step, change = slot, slot + self.memory
-            along = self.products[change] @ weights + own * with_gradient[change]
+            along = self.products[change] @ weights + gradient_weight * with_gradient[change]
             weights[step] += shares[slot] - along / self.products[step, change]
-        return -(weights.astype(np.float32) @ self.rows + np.float32(own) * gradient)
+        return -(weights.astype(np.float32) @ self.rows + np.float32(gradient_weight) * gradient)
 
 
 def dot(first: np.ndarray, second: np.ndarray) -> float:

@@ -176,9 +176,9 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
     if rows.samplers:
         drawn = rows.for_epoch(1).lengths
         for name in rows.samplers:
-            own, new = lengths[name].mean(), drawn[name].mean()
-            log.info("subword_sampling: %s: %.1f tokens per row, %.1f without sampling", name, new, own)
-        lengths = {name: np.maximum(own, drawn[name]) for name, own in lengths.items()}
+            unsampled, sampled = lengths[name].mean(), drawn[name].mean()
+            log.info("subword_sampling: %s: %.1f tokens per row, %.1f without sampling", name, sampled, unsampled)
+        lengths = {name: np.maximum(unsampled, drawn[name]) for name, unsampled in lengths.items()}
     return Plan(
         lengths,
         num_rows=len(rows),

@@ -63,10 +63,12 @@ def mix_predictions(model, inputs, words, *, probability, seed, choose: str):
 
     def replaced():
         prediction_seed = tf.random.experimental.stateless_fold_in(seed, 1)
-        own = predictions(model, inputs, words, real, seed=prediction_seed, choose=choose)
-        own = tf.concat([words[:, :1], own[:, :-1]], axis=1)  # a prediction is the input of the next position
+        predicted = predictions(model, inputs, words, real, seed=prediction_seed, choose=choose)
+        predicted = tf.concat(
+            [words[:, :1], predicted[:, :-1]], axis=1
+        )  # a prediction is the input of the next position
         drawn = tf.random.stateless_uniform(tf.shape(words), seed) < probability
-        return tf.where(drawn & replaceable & ~first, own, words)
+        return tf.where(drawn & replaceable & ~first, predicted, words)
 
     return tf.cond(probability > 0, replaced, lambda: words)
 
@@ -98,8 +100,8 @@ def predictions(model, inputs, words, real, *, seed, choose: str):
         if choose == "argmax":
             predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
         else:
-            own = tf.random.experimental.stateless_fold_in(seed, start)
-            predicted = tf.random.stateless_categorical(logits, 1, own, dtype=tf.int32)[:, 0]
+            block_seed = tf.random.experimental.stateless_fold_in(seed, start)
+            predicted = tf.random.stateless_categorical(logits, 1, block_seed, dtype=tf.int32)[:, 0]
         return start + rows, ids.write(start // rows, predicted)
 
     count = tf.shape(hidden)[0]

@@ -53,10 +53,10 @@ def layers(names: Sequence[str]) -> list[list[str]]:
     for name in names:
         groups.setdefault(layer_of(name), []).append(name)
     bias = groups.pop("bias", [])  # of the logits
-    found = list(groups.values())
+    groups_by_layer = list(groups.values())
     if bias:
-        found = [*found[:-1], [*(found[-1] if found else []), *bias]]
-    return found
+        groups_by_layer = [*groups_by_layer[:-1], [*(groups_by_layer[-1] if groups_by_layer else []), *bias]]
+    return groups_by_layer
 
 
 def layer_of(name: str) -> str:
