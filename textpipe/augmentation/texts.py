@@ -90,9 +90,9 @@ class TextFilter:
 
     def without(self, mask: Sequence[bool] | np.ndarray, texts: Sequence[str], reason: str) -> list[str]:
         """The texts whose mask is false; the others are counted."""
-        left = [text for text, dropped in zip(texts, mask, strict=True) if not dropped]
-        self.counts[reason] += len(texts) - len(left)
-        return left
+        remaining = [text for text, dropped in zip(texts, mask, strict=True) if not dropped]
+        self.counts[reason] += len(texts) - len(remaining)
+        return remaining
 
     def table(self) -> dict[str, int]:
         """How many texts were read, dropped for each reason, and kept."""

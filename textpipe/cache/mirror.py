@@ -55,11 +55,11 @@ class MirroredStore(Store):
     def find(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
         """The local result, or that of the mirror, which is fetched and compared with its checksums."""
         path = self.path(stage, key)
-        found = super().find(stage, key, contents=contents)
-        if found is not None:
+        local = super().find(stage, key, contents=contents)
+        if local is not None:
             if marker(path).exists():
                 self.copy(stage, path)
-            return found
+            return local
         manifest = self.manifest(stage, path.name)
         if manifest is None:
             return None
@@ -71,9 +71,9 @@ class MirroredStore(Store):
     def look(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
         """The local result, or the mirror's manifest of it."""
         path = self.path(stage, key)
-        found = super().find(stage, key, contents=contents)
-        manifest = None if found else self.manifest(stage, path.name)
-        return Artifact(stage, path, manifest["digest"], manifest["ingredients"]) if manifest else found
+        local = super().find(stage, key, contents=contents)
+        manifest = None if local else self.manifest(stage, path.name)
+        return Artifact(stage, path, manifest["digest"], manifest["ingredients"]) if manifest else local
 
     def fill(self, stage: str, path: Path, fingerprint: dict[str, Any], work: Callable[[Path], None]) -> Artifact:
         """Build the result and copy it; if that fails, it is kept here and copied by the next run that uses it."""

@@ -62,9 +62,9 @@ def require_size(contents: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     return require(contents, holds, f"a picture of 1 to {MAX_PIXELS:,} pixels, found", pixels)
 
 
-def require(contents: tf.Tensor, holds: tf.Tensor, expected: str, found: tf.Tensor) -> tf.Tensor:
+def require(contents: tf.Tensor, holds: tf.Tensor, expected: str, actual: tf.Tensor) -> tf.Tensor:
     """The contents, which exist only once the condition was found to hold; else fails with InvalidArgumentError "expected ..."."""
-    check = tf.debugging.Assert(holds, [f"expected {expected}", found])
+    check = tf.debugging.Assert(holds, [f"expected {expected}", actual])
     with tf.control_dependencies([] if check is None else [check]):  # None when run op by op
         return tf.identity(contents)
 

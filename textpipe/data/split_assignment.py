@@ -142,11 +142,13 @@ class SplitAssigner:
             if other.name != "train" and other.name not in disjoint:
                 leaked |= other.source_keys.contains(batch.source_keys)
         split.counts["leaks_dropped" if drop else "leaks_held_out"] += int((keep & leaked).sum())
-        kept = batch.select(keep & ~leaked if drop else keep)
-        if len(kept):
-            split.write(kept)
+        kept_batch = batch.select(keep & ~leaked if drop else keep)
+        if len(kept_batch):
+            split.write(kept_batch)
             if cut:
-                self.first.add(split.name, None if self.label is None else kept.columns[self.label], kept.source_keys)
+                self.first.add(
+                    split.name, None if self.label is None else kept_batch.columns[self.label], kept_batch.source_keys
+                )
 
 
 def label_counts(split: Split) -> dict[str, int] | None:

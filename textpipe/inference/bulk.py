@@ -222,7 +222,7 @@ def read_rows_and_kept(
     for field in columns:
         if field not in fields:
             raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
-    names = list(dict.fromkeys(name for kept in keep for name in (fields if kept == INPUTS else (kept,))))
+    names = list(dict.fromkeys(name for column in keep for name in (fields if column == INPUTS else (column,))))
     extra = [name for name in names if name not in fields]
     text_file.check_exists(path)
     file_format = form or sources.infer_format(path)
@@ -269,7 +269,7 @@ def answer_chunk(
     for name in batch[0][1]:
         if name in answers[0]:
             raise ConfigError(f"--keep {name}: the model's answers also have {name!r}; rename the column of IN")
-    return [{**kept, **answer} for (_, kept), answer in zip(batch, answers, strict=True)]
+    return [{**kept_cells, **answer} for (_, kept_cells), answer in zip(batch, answers, strict=True)]
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -45,8 +45,8 @@ def mean_interval(values: Sequence[float], *, comparisons: int = 1) -> Interval:
     if len(figures) == 1:
         return Interval(mean, math.nan, math.nan, 1)
     error = float(figures.std(ddof=1)) / math.sqrt(len(figures))
-    half = error * float(stats.t.ppf(1 - (1 - LEVEL) / 2 / comparisons, len(figures) - 1))
-    return Interval(mean, mean - half, mean + half, len(figures))
+    half_width = error * float(stats.t.ppf(1 - (1 - LEVEL) / 2 / comparisons, len(figures) - 1))
+    return Interval(mean, mean - half_width, mean + half_width, len(figures))
 
 
 class Table:

@@ -86,9 +86,9 @@ def contents(table: Mapping[str, Any]) -> Iterator[str]:
     """Personal data, languages, unusual lengths and repairs."""
     for name, splits in table["personal_data"].items():
         counts = {kind: sum(entry[kind]["rows"] for entry in splits.values()) for kind in TITLES}
-        found = ", ".join(f"{TITLES[kind]} in {counted(rows, 'row')}" for kind, rows in counts.items() if rows)
-        if found:
-            yield f"{name}: {found}; steps of [normalize] such as mask_addresses replace them"
+        summary = ", ".join(f"{TITLES[kind]} in {counted(rows, 'row')}" for kind, rows in counts.items() if rows)
+        if summary:
+            yield f"{name}: {summary}; steps of [normalize] such as mask_addresses replace them"
     for name, splits in table.get("languages", {}).items():
         for split, entry in splits.items():
             known = {code: share for code, share in entry["shares"].items() if code != UNDETERMINED}
@@ -164,9 +164,9 @@ def show(table: Mapping[str, Any], *, examples: int = 3) -> None:
         say("")
         for line in drift_lines(table["against"]):
             say(line)
-    found = sentences(table)
-    say("\nFindings" if found else "\nNothing conspicuous was found.", "bold")
-    for sentence in found:
+    findings = sentences(table)
+    say("\nFindings" if findings else "\nNothing conspicuous was found.", "bold")
+    for sentence in findings:
         say(f"- {sentence}")
     for line in example_lines(table, examples):
         say(line, "dim")

@@ -64,8 +64,8 @@ def suspect(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The suspected class of each row [N], -1 where its label is plausible; probabilities [N, C], labels [N]."""
     size = probabilities.shape[1]
     counts = np.bincount(labels, minlength=size)
-    own = probabilities[np.arange(len(labels)), labels]
-    thresholds = np.bincount(labels, own, minlength=size) / np.maximum(counts, 1)
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
+    thresholds = np.bincount(labels, label_probabilities, minlength=size) / np.maximum(counts, 1)
     thresholds[counts == 0] = np.inf
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     best = confident.argmax(axis=1)
@@ -86,26 +86,26 @@ def measure(texts: Sequence[str], labels: Sequence[str], positions: Sequence[int
     for _, label in distinct:
         rows_of[label] += 1
     frequent = np.array([rows_of[name] >= 2 * FOLDS for name in names.tolist()])
-    kept = [at for at in range(len(places)) if frequent[inverse[at]]]
+    judged = [at for at in range(len(places)) if frequent[inverse[at]]]
     if frequent.sum() < 2:
         return None
     renumbered = np.cumsum(frequent) - 1
-    numbers = renumbered[inverse[kept]]
-    probabilities = cross_validated([texts[places[at]] for at in kept], numbers)
+    numbers = renumbered[inverse[judged]]
+    probabilities = cross_validated([texts[places[at]] for at in judged], numbers)
     suspected = suspect(probabilities, numbers)
     classes = names[frequent]
     rows = np.flatnonzero(suspected >= 0)
     margins = probabilities[rows, numbers[rows]] - probabilities[rows, suspected[rows]]
     order = np.argsort(margins, kind="stable")[:NUM_EXAMPLES]
     return {
-        "rows": len(kept),
+        "rows": len(judged),
         "suspected": len(rows),
-        "share": round(len(rows) / len(kept), 6),
+        "share": round(len(rows) / len(judged), 6),
         "examples": [
             {
-                "at": places[kept[row]],
-                "row": positions[places[kept[row]]],
-                "text": texts[places[kept[row]]],
+                "at": places[judged[row]],
+                "row": positions[places[judged[row]]],
+                "text": texts[places[judged[row]]],
                 "label": str(classes[numbers[row]]),
                 "suspected_label": str(classes[suspected[row]]),
                 "margin": round(float(margin), 4),

@@ -100,7 +100,7 @@ def sections(run: Run) -> list[Section]:
         drawn.append(
             charts.lines(
                 f"Validation {title}", [Series(f"validation {title}", xs, ys, "b", points=True)], axis,
-                mark=(xs[best], ys[best], markup.format_number(ys[best])), whole=True,
+                mark=(xs[best], ys[best], markup.format_number(ys[best])), integer=True,
             )
         )  # fmt: skip
     dense = curve if any("gradient_norm" in line for line in curve) else history
@@ -113,7 +113,7 @@ def sections(run: Run) -> list[Section]:
         if len(set(xs)) > 1:
             drawn.append(
                 charts.lines(
-                    title, [Series(title.lower(), xs, ys, colour)], axis, zero=name != "gradient_norm", whole=True
+                    title, [Series(title.lower(), xs, ys, colour)], axis, zero=name != "gradient_norm", integer=True
                 )
             )
     headers = list(dict.fromkeys(name for line in history for name in line))
@@ -158,4 +158,4 @@ def loss_chart(result: dict[str, Any], history: Lines, curve: Lines) -> str:
     note = "" if len(losses) < 2 or series[0].ys[-1] < losses[-1] else (
         "The training loss includes dropout and label smoothing, the validation loss does not."
     )  # fmt: skip
-    return charts.lines("Loss", series, x_axis(result), mark=mark, whole=True, note=note)
+    return charts.lines("Loss", series, x_axis(result), mark=mark, integer=True, note=note)

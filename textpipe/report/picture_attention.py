@@ -37,12 +37,12 @@ def draw(
 
 def best_regions(weights: Weights, grid: Sequence[int], words: Sequence[str]) -> list[tuple[str, int, int, float]]:
     """(word, row, column, weight) of each word's region of largest weight, without the end token; counted from 0."""
-    found = []
+    regions = []
     for word, row in zip(words, weights, strict=True):
         best = max(range(len(row)), key=row.__getitem__)
         if word != END:
-            found.append((word, *divmod(best, grid[1]), row[best]))
-    return found
+            regions.append((word, *divmod(best, grid[1]), row[best]))
+    return regions
 
 
 def shades(row: Sequence[float]) -> list[float]:

@@ -40,7 +40,7 @@ def tiles(outcome: Outcome) -> list[str]:
     best = outcome.best
     if best is not None:
         parts.append(page.tile(f"best {outcome.metric}", markup.format_number(best.value), f"trial {best.number}"))
-    parts.append(page.tile("trials", str(len(outcome.ended)), f"of {outcome.wanted}"))
+    parts.append(page.tile("trials", str(len(outcome.ended)), f"of {outcome.num_trials}"))
     seconds = sum(trial.seconds or 0.0 for trial in outcome.records)
     parts.append(page.tile("time of trials", learning_curves.duration(seconds)))
     if outcome.test:

@@ -21,8 +21,8 @@ def short(text: str, limit: int = MAX_LABEL) -> str:
     """A label, cut in the middle if it is long: its ends tell keys and lists apart."""
     if len(text) <= limit:
         return text
-    half = (limit - 1) // 2
-    return f"{text[: limit - 1 - half]}…{text[-half:]}"
+    tail_length = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail_length]}…{text[-tail_length:]}"
 
 
 def shown(outcome: Outcome) -> list[Trial]:
@@ -47,7 +47,7 @@ def history(outcome: Outcome) -> str:
     trials, ended = shown(outcome), outcome.ended
     curve = [(trial.number, best) for trial, best in zip(ended, outcome.best_so_far(), strict=True) if best is not None]
     numbers = [1.0, float(max(2, *(trial.number for trial in outcome.records)))]
-    x, y = axes.axes(numbers, [trial.value or 0.0 for trial in trials], whole=True)
+    x, y = axes.axes(numbers, [trial.value or 0.0 for trial in trials], integer=True)
     out = [axes.frame(x, y, "trial")]
     out += [dot(x(one.number), y(one.value or 0.0), colour(one), tooltip(outcome, one)) for one in trials]
     corners: list[str] = []
@@ -139,11 +139,13 @@ def by_setting(outcome: Outcome, key: str) -> str:
     x = Scale(0, 1, 10 + LETTER_WIDTH * max(map(len, y.tick_labels())), WIDTH - RIGHT)
     out = [line(x.start, y(tick), x.end, y(tick), "grid") for tick in y.ticks]
     out += [label(x.start - 6, y(tick) + 3.5, word, "end") for tick, word in zip(y.ticks, y.tick_labels(), strict=True)]
-    room = max(4, int((x.end - x.start) / max(1, len(axis.marks)) / LETTER_WIDTH))
+    max_length = max(4, int((x.end - x.start) / max(1, len(axis.marks)) / LETTER_WIDTH))
     for position, word in axis.marks:
-        cut = short(word, room)
-        half = LETTER_WIDTH * len(cut) / 2
-        out.append(label(min(max(x(position), half), WIDTH - half), HEIGHT - BOTTOM + 15, cut, "middle"))
+        shortened = short(word, max_length)
+        half_width = LETTER_WIDTH * len(shortened) / 2
+        out.append(
+            label(min(max(x(position), half_width), WIDTH - half_width), HEIGHT - BOTTOM + 15, shortened, "middle")
+        )
     out.append(label(x.middle, HEIGHT - 4, key + (", logarithmic" if axis.log else ""), "middle", "name"))
     out += [
         dot(x(axis(trial.settings[key])), y(trial.value or 0.0), colour(trial), tooltip(outcome, trial), 2.6)

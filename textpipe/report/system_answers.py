@@ -73,7 +73,7 @@ def load(
     """
     settings = [tuple(assignments) for assignments in overrides] or [()] * len(systems)
     names = names or short_names(systems, settings)
-    files = [predictions_file(system, artifacts, own) for system, own in zip(systems, settings, strict=True)]
+    files = [predictions_file(system, artifacts, assigned) for system, assigned in zip(systems, settings, strict=True)]
     runs = {at: read_answers(names[at], file) for at, file in enumerate(files) if file}
     shared_rows = next((run.rows for run in runs.values()), None)
     answers = []
@@ -278,19 +278,21 @@ def predict_rows(name: str, model: Any, rows: Rows) -> Answers:
 
 def check_same_rows(first: Answers, other: Answers) -> None:
     """Raise DataError, naming the first row that differs, unless two systems answered the same rows."""
-    mine, theirs = first.rows, other.rows
+    first_rows, other_rows = first.rows, other.rows
     cure = "both must be scored on the same rows in the same order"
-    if mine.answer != theirs.answer:
+    if first_rows.answer != other_rows.answer:
         raise DataError(
-            f"{first.name} and {other.name}: one answers with a {mine.answer}, the other with a "
-            f"{theirs.answer}; compare runs of one task"
+            f"{first.name} and {other.name}: one answers with a {first_rows.answer}, the other with a "
+            f"{other_rows.answer}; compare runs of one task"
         )
     for name in ("sources", "references"):
-        for number, (ours, others) in enumerate(zip(getattr(mine, name), getattr(theirs, name), strict=False), 1):
-            if ours != others:
+        for number, (first_value, other_value) in enumerate(
+            zip(getattr(first_rows, name), getattr(other_rows, name), strict=False), 1
+        ):
+            if first_value != other_value:
                 raise DataError(
-                    f"{first.name} and {other.name}: their {name} differ from row {number} on, {str(ours)[:60]!r} and "
-                    f"{str(others)[:60]!r}; {cure}"
+                    f"{first.name} and {other.name}: their {name} differ from row {number} on, {str(first_value)[:60]!r} and "
+                    f"{str(other_value)[:60]!r}; {cure}"
                 )
-    if len(mine) != len(theirs):
-        raise DataError(f"{first.name} and {other.name}: have {len(mine)} and {len(theirs)} rows; {cure}")
+    if len(first_rows) != len(other_rows):
+        raise DataError(f"{first.name} and {other.name}: have {len(first_rows)} and {len(other_rows)} rows; {cure}")

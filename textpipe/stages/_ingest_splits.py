@@ -88,7 +88,7 @@ def rewrite_train(
 
 
 def require_rows(
-    split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
+    split: Split, rows_read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
 ) -> None:
     """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
 
@@ -103,16 +103,18 @@ def require_rows(
         ]
         causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
         raise DataError(
-            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
+            f"train: no rows left of {rows_read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
         )
     if not rows and split.name in shares:
-        share = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
-        if num_sources < read["train"] / 2:
+        share = f"a share of {shares[split.name]:g} of the {rows_read['train']:,} rows read"
+        if num_sources < rows_read["train"] / 2:
             share += f", of which {num_sources:,} differ; equal ones stay together"
         cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
         raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
     if not rows:
-        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; repair the file or relax [ingest]")
+        raise DataError(
+            f"{split.name}: no rows left of {rows_read[split.name]:,} read; repair the file or relax [ingest]"
+        )
     for name, profile in split.profiles.items():
         fault = profile.fault(name, rows) if split.name == "train" and hasattr(profile, "fault") else None
         if fault:

@@ -98,14 +98,16 @@ def examples(path: Path, responses: Sequence[Response]) -> tuple[dict[int, str],
     return intents, signs(responses, {intent: POLARITIES[polarity] for intent, (_, polarity) in polarities.items()})
 
 
-def signs(responses: Sequence[Response], given: Mapping[str, int]) -> dict[str, int]:
+def signs(responses: Sequence[Response], explicit: Mapping[str, int]) -> dict[str, int]:
     """The polarity of each intent: the given one, else the one that all its responses have, else 0."""
-    seen: dict[str, set[int]] = {}
-    for one in responses:
-        seen.setdefault(one.intent, set()).add(one.polarity)
-    return {intent: next(iter(found)) if len(found) == 1 else 0 for intent, found in seen.items() if intent} | dict(
-        given
-    )
+    polarities_by_intent: dict[str, set[int]] = {}
+    for response in responses:
+        polarities_by_intent.setdefault(response.intent, set()).add(response.polarity)
+    return {
+        intent: next(iter(polarities)) if len(polarities) == 1 else 0
+        for intent, polarities in polarities_by_intent.items()
+        if intent
+    } | dict(explicit)
 
 
 __all__ = ["Propagation", "examples", "read"]

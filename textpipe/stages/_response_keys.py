@@ -70,10 +70,10 @@ def expanded(text: str) -> list[str]:
     """Words with contractions in full: "i'll" -> [i, will]"""
     words: list[str] = []
     for word in text.split():
-        whole = CONTRACTIONS.get(word)
-        if whole is None and "'" in word:
-            whole = next((word.removesuffix(end) + full for end, full in ENDINGS if word.endswith(end)), word)
-        words += (whole or word).split()
+        expansion = CONTRACTIONS.get(word)
+        if expansion is None and "'" in word:
+            expansion = next((word.removesuffix(end) + full for end, full in ENDINGS if word.endswith(end)), word)
+        words += (expansion or word).split()
     return words
 
 
@@ -84,24 +84,24 @@ def polite(words: Sequence[str]) -> bool:
 
 def without_tokens(words: Sequence[str]) -> list[str]:
     """A clause without its typed tokens: [see, you, on, _date_] -> [see, you];  [_date_, at, _time_, works] -> [that, works]"""
-    left: list[str] = []
+    remaining: list[str] = []
     place = 0
     while place < len(words):
         if words[place] not in TOKENS:
-            left.append(words[place])
+            remaining.append(words[place])
             place += 1
             continue
         while place < len(words) and (words[place] in TOKENS or words[place] in BETWEEN_TOKENS):
             place += 1
         while words[place - 1] not in TOKENS:  # words after the last token belong to what follows
             place -= 1
-        while left and left[-1] in ("next", "this", "last", "the"):
-            left.pop()
-        if left and left[-1] in PREPOSITIONS:
-            left.pop()
+        while remaining and remaining[-1] in ("next", "this", "last", "the"):
+            remaining.pop()
+        if remaining and remaining[-1] in PREPOSITIONS:
+            remaining.pop()
         else:
-            left.append("that")
-    return left
+            remaining.append("that")
+    return remaining
 
 
 @functools.lru_cache(maxsize=100_000)

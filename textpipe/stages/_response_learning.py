@@ -167,7 +167,7 @@ class Learner:
             else:
                 others = [one.texts(min(2, min_senders))[:1] for _, one in shared[place + 1 :][:PARAPHRASES]]
                 variants = filter(
-                    self.is_open, [text for found in (*others, texts[1 : VARIANTS + 1]) for text in found]
+                    self.is_open, [text for group_texts in (*others, texts[1 : VARIANTS + 1]) for text in group_texts]
                 )
                 return Response(texts[0], variants=tuple(text for text in variants if BETWEEN.strip() not in text))
         return reasons[0]

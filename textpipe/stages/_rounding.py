@@ -59,10 +59,10 @@ def amplified_faults(
     faults = []
     for at, (row, doubt) in enumerate(zip(doubted, doubts, strict=True)):
         expected = [row["log_prob"], *row["scores"]]
-        found = [
+        perturbed = [
             [other[at]["log_prob"], *other[at]["scores"]] for other in others if other[at]["texts"] == row["texts"]
         ]
-        allowed = [allowed_difference(value, [one[index] for one in found]) for index, value in enumerate(expected)]
+        allowed = [allowed_difference(value, [one[index] for one in perturbed]) for index, value in enumerate(expected)]
         pairs = [(log_prob, 0) for log_prob in doubt["log_probs"]]
         for answers in doubt["answers"].values():
             pairs += [(score, index + 1) for index, score in enumerate(answers["scores"][: len(row["scores"])])]
@@ -132,8 +132,8 @@ def perturbed_answers(servable: "Servable", row: dict[str, Any], seed: int = 1) 
     penalty = _search.length_penalty(tokens, getattr(output.decode, "length_penalty", 0.0))
     off = (tf.reshape(exact, [rows, answers]) - outputs["log_probs"]) / tf.reshape(penalty, [rows, answers])
     nothing = _search.is_empty(_search.source_ids(model, inputs), model.pad_id)
-    there = (outputs["scores"] > _search.ABSENT) & ~nothing[:, None]
-    scores = tf.where(there, outputs["scores"] + off, outputs["scores"])
+    is_answer = (outputs["scores"] > _search.ABSENT) & ~nothing[:, None]
+    scores = tf.where(is_answer, outputs["scores"] + off, outputs["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
     texts = output.detokenize(outputs, raw)["texts"]
     texts, scores = (tf.gather(values, order, batch_dims=1).numpy().tolist() for values in (texts, scores))

@@ -186,7 +186,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     Raises DataError with file and line.
     """
     fields = all_fields(config)
-    origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
+    origin = sources.locate(config.dataset, config.files, config.format, required_columns(config, fields))
     rare = cleaning.RareLabels(config.min_count, config.rare_label)
     reader = new_reader(config, rare)
     if config.min_count > 1 and reader.label is not None:
@@ -258,7 +258,7 @@ def new_reader(config: Config, rare: cleaning.RareLabels) -> cleaning.RowReader:
     )  # fmt: skip
     assert config.format is not None, "sources.locate raises for files of no known format"
     return cleaning.RowReader(
-        fields, wanted(config, fields), config.filter, config.format, repairs, rare, config.identify_by
+        fields, required_columns(config, fields), config.filter, config.format, repairs, rare, config.identify_by
     )
 
 
@@ -281,7 +281,7 @@ def summary(output: Path) -> str:
     return "\n".join(lines)
 
 
-def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
+def required_columns(config: Config, fields: Sequence[Field]) -> list[str | int]:
     """The columns to read: one per field, then those of filters."""
     return [*(column(config, item) for item in fields), *config.filter]
 

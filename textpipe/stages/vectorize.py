@@ -93,9 +93,9 @@ def suggest_features(targets: Sequence[fields.Field]) -> str:
 
 def feature_section(config: Config, field: fields.Field) -> Section:
     """The feature section of a field: from `fields`, `target` or `features`, else the default of its kind."""
-    own = config.fields.get(field.name) or (config.target if field.side == "target" else None)
-    if own is not None:
-        return own
+    configured = config.fields.get(field.name) or (config.target if field.side == "target" else None)
+    if configured is not None:
+        return configured
     default = plugins.find("features", field.cells.FEATURE).Config
     if isinstance(config.features, default) or (field.side == "source" and can_read(config.features, field)):
         return config.features

@@ -99,21 +99,23 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
         "remove_extra_whitespaces": (normalizer.remove_extra_whitespaces, False),
         "add_dummy_prefix": (normalizer.add_dummy_prefix, True),
     }
-    faults = [f"{what} {right}, found {found}" for what, (found, right) in expected.items() if found != right]
+    faults = [
+        f"{what} {required}, found {actual}" for what, (actual, required) in expected.items() if actual != required
+    ]
     if faults:
         raise ConfigError(
             f"[tokenize] codec model: {path}: expected {'; '.join(faults)}; take a model that textpipe learned, or leave model out"
         )
     piece_type = ModelProto.SentencePiece
-    own = {SPACE_SYMBOL + token for token in reserved}
+    reserved_pieces = {SPACE_SYMBOL + token for token in reserved}
     reservable = [piece for piece in proto.pieces if piece.type in (piece_type.USER_DEFINED, piece_type.UNUSED)]
-    missing = own - {piece.piece for piece in reservable}
+    missing = reserved_pieces - {piece.piece for piece in reservable}
     if missing:
         raise ConfigError(
             f"[ingest.synthetic] tag: {path} has no piece {min(missing)[1:]!r}; leave tag out, or name a model learned with it"
         )
     for piece in reservable:
-        piece.type = piece_type.USER_DEFINED if piece.piece in own else piece_type.UNUSED
+        piece.type = piece_type.USER_DEFINED if piece.piece in reserved_pieces else piece_type.UNUSED
     serialized = proto.SerializeToString(deterministic=True)
     try:
         sentencepiece.SentencePieceProcessor(model_proto=serialized)

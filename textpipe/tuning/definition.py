@@ -62,7 +62,7 @@ def check_space(space: Space, objective: Objective) -> None:
         raise ConfigError(f"{place} {fault}")
     draw = random.Random(0)
     for parameter in space.parameters:
-        seen: dict[str, dict[str, Any]] = {}
+        sections: dict[str, dict[str, Any]] = {}
         ends = list(parameter.choices) or [parameter.low, parameter.high]
         for value in ends:
             pipeline, error = try_value(space, objective, parameter, value, draw)
@@ -73,8 +73,8 @@ def check_space(space: Space, objective: Objective) -> None:
                 reason = str(error).replace(f"{space.place} ", "")
                 raise ConfigError(f"{place} {parameter.key} = {value!r}: {reason}{hint}")
             if pipeline is not None:
-                seen[repr(value)] = stage_sections(pipeline, objective.stage)
-        if len(ends) > 1 and len(seen) == len(ends) and not differs(list(seen.values())):
+                sections[repr(value)] = stage_sections(pipeline, objective.stage)
+        if len(ends) > 1 and len(sections) == len(ends) and not differs(list(sections.values())):
             raise ConfigError(
                 f"{place} {parameter.key}: has no effect on {objective.metric}, which {objective.stage} measures; leave it out"
             )
@@ -103,8 +103,8 @@ def try_value(space: Space, objective: Objective, parameter: Any, value: Any, dr
             if one is parameter:
                 return value
             ends = list(one.choices) or [one.low, one.high]
-            wanted = parameter.when.get(one.key)
-            allowed = [end for end in ends if wanted is None or end in wanted] or ends
+            condition = parameter.when.get(one.key)
+            allowed = [end for end in ends if condition is None or end in condition] or ends
             return allowed[0] if first else draw.choice(allowed)
 
         assignment = space.walk(choose)

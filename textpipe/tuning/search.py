@@ -79,7 +79,7 @@ def tune(
             break
     check_failures(study, final=True)
     outcome = results.read(study)
-    if len(outcome.ended) >= outcome.wanted:
+    if len(outcome.ended) >= outcome.num_trials:
         retention.discard(study, finished=True)
     best = outcome.best
     assert best is not None

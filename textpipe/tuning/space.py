@@ -75,13 +75,13 @@ class Space:
 
     def list_grid(self, points: int) -> list[dict[str, Any]]:
         """Every combination of values, as parameters of an Optuna trial. Raises ConfigError if there are too many."""
-        found = list(itertools.islice(self.combinations(points), MAX_GRID + 1))
-        if len(found) > MAX_GRID:
+        combinations = list(itertools.islice(self.combinations(points), MAX_GRID + 1))
+        if len(combinations) > MAX_GRID:
             raise ConfigError(
                 f'{self.place} [tune] sampler "grid": more than {MAX_GRID:,} combinations; give fewer values, a step, '
                 'fewer points, or sampler = "tpe"'
             )
-        return found
+        return combinations
 
     def combinations(self, points: int) -> Iterator[dict[str, Any]]:
         """The combinations of `list_grid`, in the order of the file."""
@@ -189,12 +189,12 @@ def unknown_condition(space: Space) -> str | None:
     """What is wrong with the first condition that can never hold; None if there is none."""
     keys = {parameter.key: parameter for parameter in space.parameters}
     for parameter in space.parameters:
-        for key, wanted in parameter.when.items():
+        for key, accepted_values in parameter.when.items():
             varied = any(key == other or key.startswith(other + ".") for other in keys)
             if not varied and lookup(space.tables, key) is MISSING:
                 return f"{parameter.key}: when: {key} is neither in the file nor varied{suggest(key, keys)}"
             choices = keys[key].choices if key in keys else ()
-            missing = [value for value in wanted if choices and value not in choices]
+            missing = [value for value in accepted_values if choices and value not in choices]
             if missing:
                 return f"{parameter.key}: when: {key} is never {missing[0]!r}; it is one of {', '.join(map(repr, choices))}"
     return None

@@ -65,7 +65,7 @@ def read_index(mailbox: Mailbox) -> Index:
     """Read the headers of all mails; leaves out bounces, automatic answers, invitations, digests and second copies."""
     numbers: dict[str, int] = {}
     index = Index([], [], Counter())
-    seen: set[int] = set()
+    seen_ids: set[int] = set()
     time = 0.0
 
     def number(person: str) -> int:
@@ -81,7 +81,7 @@ def read_index(mailbox: Mailbox) -> Index:
             continue
         index.counts["cut_mails"] += cut
         id = next(iter(message_ids(message, "Message-ID")), 0)
-        if id in seen:
+        if id in seen_ids:
             index.counts["duplicate_mails"] += 1
             continue
         subject = headers.header_text(message, "Subject")[: subjects.MAX_SUBJECT]
@@ -89,7 +89,7 @@ def read_index(mailbox: Mailbox) -> Index:
         if kind in DROPPED:
             index.counts[DROPPED[kind]] += 1
             continue
-        seen.update([id] if id else [])
+        seen_ids.update([id] if id else [])
         mark, topic = subjects.split_subject(subject)
         time = date_seconds(message, time)
         parents = message_ids(message, "In-Reply-To") + message_ids(message, "References")[-1:]

@@ -107,11 +107,14 @@ def step(comparison: Any) -> float:
 
 def charts_of(comparison: Any, pair: Mapping[str, Any], at: int) -> list[str]:
     """chrF row by row."""
-    ours, theirs = (comparison.scores[system].tolist() for system in (0, at))
-    notes = [f"row {row + 1}: {a:.1f} and {b:.1f}" for row, (a, b) in enumerate(zip(ours, theirs, strict=True))]
+    baseline_scores, system_scores = (comparison.scores[system].tolist() for system in (0, at))
+    notes = [
+        f"row {row + 1}: {a:.1f} and {b:.1f}"
+        for row, (a, b) in enumerate(zip(baseline_scores, system_scores, strict=True))
+    ]
     return [
         charts.points(
-            "chrF row by row", Series("rows", ours, theirs, "a", notes=notes), pair["baseline"], pair["system"],
+            "chrF row by row", Series("rows", baseline_scores, system_scores, "a", notes=notes), pair["baseline"], pair["system"],
             low=0, high=100, note="Above the dashed line the answer of the second system is better.", many=True,
         )
     ]  # fmt: skip

@@ -115,7 +115,7 @@ def calibration_section(run: Run) -> Section:
     spread = charts.histogram("Confidence of the answers", confidences, "confidence", low=0, high=1, bins=20)
     order = sorted(range(len(confidences)), key=lambda at: -confidences[at])
     coverage = [count / len(order) for count in range(1, len(order) + 1)]
-    accuracy = [hits / count for count, hits in enumerate(accumulate(right[at] for at in order), 1)]
+    accuracy = [num_correct / count for count, num_correct in enumerate(accumulate(right[at] for at in order), 1)]
     xs, ys = charts.downsample(coverage, accuracy)
     selective = charts.lines(
         "Accuracy when only the most confident answers are given", [Series("accuracy", xs, ys, "c")], "share of rows answered",
@@ -132,11 +132,14 @@ def coverage_section(run: Run) -> Section:
     positive = run.metrics["labels"][1]
     probabilities = np.array([line["probabilities"][positive] for line in run.predictions])
     actual = np.array([line[target] == positive for line in run.predictions])
-    _, hits = coverage.curve(probabilities, actual)
-    counts = np.arange(1, len(hits) + 1)
+    _, true_positives = coverage.curve(probabilities, actual)
+    counts = np.arange(1, len(true_positives) + 1)
     series = []
-    for name, values, colour in (("precision", hits / counts, "a"), ("recall", hits / max(hits[-1], 1), "b")):
-        xs, ys = charts.downsample((counts / len(hits)).tolist(), values.tolist())
+    for name, values, colour in (
+        ("precision", true_positives / counts, "a"),
+        ("recall", true_positives / max(true_positives[-1], 1), "b"),
+    ):
+        xs, ys = charts.downsample((counts / len(true_positives)).tolist(), values.tolist())
         series.append(Series(name, xs, ys, colour))
     chart = charts.lines(
         f"Precision and recall of {positive!r} by coverage", series, "coverage",
@@ -156,10 +159,13 @@ def coverage_section(run: Run) -> Section:
     return Section("Coverage", "coverage", body, lead)
 
 
-def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+def wilson_interval(num_correct: int, rows: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927): wilson_interval(9, 10) -> (.596, .982)"""
     z = 1.959964
-    share, spread = hits / rows, z * math.sqrt(hits / rows * (1 - hits / rows) / rows + (z / (2 * rows)) ** 2)
+    share, spread = (
+        num_correct / rows,
+        z * math.sqrt(num_correct / rows * (1 - num_correct / rows) / rows + (z / (2 * rows)) ** 2),
+    )
     middle, scale = share + z * z / (2 * rows), 1 + z * z / rows
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 

@@ -57,8 +57,8 @@ def messages_section(run: Run) -> Section:
     hits: list[dict[str, Any]] = []
     misses: list[dict[str, Any]] = []
     for line in run.predictions:
-        own = canonical(line[target])
-        (hits if own in map(canonical, line["replies"]) else misses).append(line)
+        own_reply = canonical(line[target])
+        (hits if own_reply in map(canonical, line["replies"]) else misses).append(line)
     draw = random.Random(SEED)
 
     def card(line: dict[str, Any]) -> str:

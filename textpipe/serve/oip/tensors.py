@@ -115,7 +115,7 @@ def fit_shape(tensor: InputTensor, expected: Sequence[int] | None) -> tuple[int,
         candidates.append(shape[:-1])
     for candidate in candidates:
         if len(candidate) == len(expected) and all(
-            asked in (-1, size) for size, asked in zip(candidate, expected, strict=True)
+            expected_size in (-1, size) for size, expected_size in zip(candidate, expected, strict=True)
         ):
             return candidate
     raise invalid_argument(f'input "{tensor.name}": shape {list(shape)} where the model takes {list(expected)}')
