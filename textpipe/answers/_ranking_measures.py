@@ -26,7 +26,7 @@ def measure(
         for wording in (response.text, *response.variants):
             members.setdefault(canonical(wording), number)
     reference_numbers = np.array([members.get(canonical(reference), -1) for reference in references])
-    places, messages, replies = [], [], []
+    reference_ranks, messages, replies = [], [], []
     for start in range(0, len(references), batch_rows):
         rows = slice(start, start + batch_rows)
         raw_rows = {name: graph.raw_tensor(name, cells[rows]) for name, cells in raw.items()}
@@ -36,13 +36,13 @@ def measure(
             messages.append(output.ranker.messages(inputs).numpy())
             replies.append(output.ranker.replies(target).numpy())
         candidates = output.candidates(raw_rows, inputs)
-        places.append(ranks(candidates, reference_numbers[rows], len(output.responses())))
+        reference_ranks.append(ranks(candidates, reference_numbers[rows], len(output.responses())))
     metrics: dict[str, float] = {"coverage": float(np.mean(reference_numbers >= 0))}
     count = np.count_nonzero(reference_numbers >= 0)
     note = f"ranks are of the {count:,} rows whose reply, apart from case and punctuation, is in the response set"
     notes = [f"{note} of {len(output.responses()):,}, itself or as a variant; equal scores share their mean rank."]
     if metrics["coverage"]:
-        metrics |= ranking.figures(np.concatenate(places))
+        metrics |= ranking.figures(np.concatenate(reference_ranks))
         counts = [response.count for response in output.responses()]
         metrics["mrr_by_frequency"] = float(
             np.mean(1 / ranking.by_frequency(counts, reference_numbers[reference_numbers >= 0]))

@@ -36,8 +36,14 @@ def write(path: Path, responses: Iterable[Response]) -> None:
     names = {value: name for name, value in POLARITIES.items() if name != "neutral"}
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("\t".join(COLUMNS) + "\n")
-        for one in responses:
-            cells = [one.text, one.intent, names[one.polarity], str(one.count), BETWEEN.join(one.variants)]
+        for response in responses:
+            cells = [
+                response.text,
+                response.intent,
+                names[response.polarity],
+                str(response.count),
+                BETWEEN.join(response.variants),
+            ]
             file.write("\t".join(ESCAPED.sub(lambda match: ESCAPES[match.group()], cell) for cell in cells) + "\n")
 
 

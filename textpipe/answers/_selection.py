@@ -5,7 +5,7 @@ import tensorflow as tf
 from textpipe.answers._candidates import Candidates
 from textpipe.decoding._search import ABSENT
 
-TAKEN = -1e10  # the score of a reply that may not be chosen
+EXCLUDED_SCORE = -1e10  # the score of a reply that may not be chosen
 
 
 def choose(
@@ -30,7 +30,7 @@ def choose(
         eligible = available & ((target_sign[:, None] == 0) | (candidate_polarity == target_sign[:, None]))  # [B, K]
         eligible &= logits > ABSENT / 2  # a ranker's search did not find the others
         eligible = tf.where(tf.reduce_any(eligible, axis=1, keepdims=True), eligible, available)
-        best = tf.argmax(tf.where(eligible, logits, TAKEN), axis=1, output_type=tf.int32)
+        best = tf.argmax(tf.where(eligible, logits, EXCLUDED_SCORE), axis=1, output_type=tf.int32)
         best = tf.where(tf.reduce_any(available, axis=1), best, -1)
         intent = tf.where(best >= 0, tf.gather(intents, tf.maximum(candidates.at(best[:, None])[:, 0], 0)), -1)
         excluded = tf.where(diverse, candidate_intents == intent[:, None], tf.range(width)[None] == best[:, None])

@@ -81,23 +81,23 @@ def matching_blocks(first: Sequence[str], second: Sequence[str]) -> list[tuple[i
 
 def matching_in_order(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int, int]]:
     """As matching_blocks, in one pass: each word is matched with its next occurrence within MAX_SKIPPED words."""
-    places: dict[str, list[int]] = defaultdict(list)
+    positions: dict[str, list[int]] = defaultdict(list)
     for at, word in enumerate(second):
-        places[word].append(at)
+        positions[word].append(at)
     blocks: list[tuple[int, int, int]] = []
     at = 0
     for number, word in enumerate(first):
-        known = places.get(word, [])
+        known = positions.get(word, [])
         nearest = bisect.bisect_left(known, at)
         if nearest == len(known) or known[nearest] - at > MAX_SKIPPED:
             continue
-        place = known[nearest]
+        position = known[nearest]
         # A word alone is weak evidence that everything before it was removed.
-        if place > at and first[number + 1 : number + 2] != second[place + 1 : place + 2]:
+        if position > at and first[number + 1 : number + 2] != second[position + 1 : position + 2]:
             continue
-        if blocks and blocks[-1][0] + blocks[-1][2] == number and blocks[-1][1] + blocks[-1][2] == place:
+        if blocks and blocks[-1][0] + blocks[-1][2] == number and blocks[-1][1] + blocks[-1][2] == position:
             blocks[-1] = (*blocks[-1][:2], blocks[-1][2] + 1)
         else:
-            blocks.append((number, place, 1))
-        at = place + 1
+            blocks.append((number, position, 1))
+        at = position + 1
     return blocks

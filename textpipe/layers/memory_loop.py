@@ -120,8 +120,8 @@ class MemoryLoop:
 
             return (readouts, steps["slots"]["write"], *tree.flatten(last)), gradient
 
-        readouts, written, *last = loop(gates, *tree.flatten(structure))
-        return readouts, written, tree.pack_sequence_as(carry, list(last))
+        readouts, write_weights, *last = loop(gates, *tree.flatten(structure))
+        return readouts, write_weights, tree.pack_sequence_as(carry, list(last))
 
     @staticmethod
     def own_hidden(residuals: Any) -> Any:

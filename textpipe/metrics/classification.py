@@ -134,9 +134,9 @@ def score_with_scope(
             report[part].pop(name, None)
             if name in inside[part]:
                 report[part][name] = inside[part][name]
-    right = [answers[at] == references[at] for at in in_scope_rows]
+    correct = [answers[at] == references[at] for at in in_scope_rows]
     report["metrics"] |= {
-        "in_scope_accuracy": float(np.mean(right)) if right else None,
+        "in_scope_accuracy": float(np.mean(correct)) if correct else None,
         "class_accuracy": inside["metrics"]["accuracy"],
         **out_of_scope.separation(outputs["scope"], outside),
         **out_of_scope.detection([answer == outside_label for answer in answers], outside),

@@ -31,7 +31,9 @@ QUOTED = re.compile(r'^"([^"]*)"$')
 
 def normalize(text: str) -> str:
     """The form in which texts are compared: "“Café” (2004)[1]" -> "cafe"."""
-    text = "".join(one for one in unicodedata.normalize("NFKD", text) if unicodedata.category(one) != "Mn")
+    text = "".join(
+        character for character in unicodedata.normalize("NFKD", text) if unicodedata.category(character) != "Mn"
+    )
     text = DOUBLE_QUOTES.sub('"', QUOTES.sub("'", DASHES.sub("-", text)))
     while True:
         before = text
@@ -70,7 +72,7 @@ def values(answer: str) -> list[Any]:
     return list(dict.fromkeys(value(item) for item in table_syntax.split_items(answer)))
 
 
-def same(first: Any, second: Any) -> bool:
+def same_value(first: Any, second: Any) -> bool:
     """Whether two values are equal: numbers up to 1e-6."""
     if isinstance(first, float) and isinstance(second, float):
         return abs(first - second) < TOLERANCE
@@ -82,7 +84,9 @@ def is_correct(answer: str, reference: str) -> bool:
     predicted, expected = values(answer), values(reference)
     if not predicted or len(predicted) != len(expected):
         return False
-    return all(any(same(one, other) for other in predicted) for one in expected)
+    return all(
+        any(same_value(expected_value, predicted_value) for predicted_value in predicted) for expected_value in expected
+    )
 
 
 def score(

@@ -7,7 +7,7 @@ import numpy as np
 
 CUTS = (1, 3, 10, 20)
 GROUP = 100
-DRAWN = 2000  # rows of which 1-of-100 is measured
+MAX_SAMPLED_ROWS = 2000  # rows of which 1-of-100 is measured
 
 
 def ranks(scores: np.ndarray, reference_indices: np.ndarray) -> np.ndarray:
@@ -21,27 +21,27 @@ def ranks(scores: np.ndarray, reference_indices: np.ndarray) -> np.ndarray:
     return 1 + above + (equal - 1) / 2
 
 
-def figures(places: np.ndarray, cuts: Sequence[int] = CUTS) -> dict[str, float]:
+def figures(reference_ranks: np.ndarray, cutoffs: Sequence[int] = CUTS) -> dict[str, float]:
     """Precision at each cut, the share of rows whose own response is among the first k, and the mean reciprocal rank."""
-    precisions = {f"p_at_{cut}": float(np.mean(places <= cut)) for cut in cuts}
-    return {**precisions, "mrr": float(np.mean(1 / places))}
+    precisions = {f"p_at_{k}": float(np.mean(reference_ranks <= k)) for k in cutoffs}
+    return {**precisions, "mrr": float(np.mean(1 / reference_ranks))}
 
 
 def one_of(messages: np.ndarray, replies: np.ndarray, *, seed: int = 1) -> dict[str, Any]:
     """How often a row's own reply scores highest among those of `GROUP` rows (Henderson et al. 2017: 1-of-100 accuracy).
 
-    messages, replies: vectors [N, V] of rows. `DRAWN` rows at most are drawn without replacement and cut into groups; a last group that
+    messages, replies: vectors [N, V] of rows. `MAX_SAMPLED_ROWS` rows at most are drawn without replacement and cut into groups; a last group that
     is not full is left out. With fewer rows than a group, nothing is measured.
     """
-    order = np.random.default_rng(seed).permutation(len(messages))[:DRAWN]
+    order = np.random.default_rng(seed).permutation(len(messages))[:MAX_SAMPLED_ROWS]
     count = len(order) // GROUP
     if not count:
         return {}
-    hits = []
+    is_first = []
     for group in order[: count * GROUP].reshape(count, GROUP):
         scores = messages[group] @ replies[group].T
-        hits.append(ranks(scores, np.arange(GROUP)) == 1)
-    return {"one_of_100": float(np.mean(hits))}
+        is_first.append(ranks(scores, np.arange(GROUP)) == 1)
+    return {"one_of_100": float(np.mean(is_first))}
 
 
 def by_frequency(counts: Sequence[int], reference_indices: np.ndarray) -> np.ndarray:

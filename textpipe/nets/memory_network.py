@@ -107,11 +107,13 @@ class MemoryNetwork(StoryReader):
             return story.age
         count = ops.cast(ops.sum(ops.cast(story.real, "int32"), axis=1), "float32")[:, None]  # [B, 1]
         most = int(-(-self.max_sentences * self.empty_memories // 1))
-        drawn = keras.random.uniform((ops.shape(count)[0], most + 1), seed=self.draws, dtype="float32")
-        number = ops.floor(drawn[:, :1] * (ops.ceil(count * self.empty_memories) + 1))  # [B, 1]
-        place = ops.floor(drawn[:, 1:] * (count + 1))  # [B, M]: how many sentences are newer than an empty memory
+        uniform = keras.random.uniform((ops.shape(count)[0], most + 1), seed=self.draws, dtype="float32")
+        number = ops.floor(uniform[:, :1] * (ops.ceil(count * self.empty_memories) + 1))  # [B, 1]
+        num_newer = ops.floor(uniform[:, 1:] * (count + 1))  # [B, M]: how many sentences are newer than an empty memory
         used = ops.arange(most, dtype="float32")[None] < number
-        newer = ops.logical_and(place[:, None] < ops.cast(story.age, "float32")[:, :, None], used[:, None])  # [B, S, M]
+        newer = ops.logical_and(
+            num_newer[:, None] < ops.cast(story.age, "float32")[:, :, None], used[:, None]
+        )  # [B, S, M]
         return story.age + ops.sum(ops.cast(newer, "int32"), axis=2)
 
     def logits(self, vector: Any) -> Any:

@@ -138,11 +138,11 @@ class FieldsClassifier(PooledClassifier):
 
     def represent(self, inputs: Any, training: bool = False) -> Any:
         """The joined vector [B, J]; with linear maps of n-grams, also the sum of those, [B, C]."""
-        parts = [layer(inputs[name], training=training) for name, layer in zip(self.texts, self.fields, strict=True)]
+        vectors = [layer(inputs[name], training=training) for name, layer in zip(self.texts, self.fields, strict=True)]
         mapped = [layer(inputs[name]) for name, layer in zip(self.ngrams, self.maps, strict=True)]
         if not self.wide:
-            parts += mapped
-        joined = self.drop(ops.concatenate(parts, axis=-1), training=training)
+            vectors += mapped
+        joined = self.drop(ops.concatenate(vectors, axis=-1), training=training)
         numbers = [ops.cast(inputs[name], joined.dtype)[:, None] for name in self.numbers]
         joined = ops.concatenate([joined, *numbers], axis=-1)
         return (joined, sum(mapped)) if self.wide else joined

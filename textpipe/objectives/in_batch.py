@@ -37,7 +37,7 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     from textpipe.training.losses import loss_precision
 
     rows = weight(targets)
-    equal = same(targets) & ~tf.eye(rows, dtype=tf.bool)
+    equal = same_targets(targets) & ~tf.eye(rows, dtype=tf.bool)
     labels = tf.range(rows)
     loss: Any = 0.0
     logits = tf.zeros([rows, rows])
@@ -55,7 +55,7 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     }
 
 
-def same(targets: Any) -> Any:
+def same_targets(targets: Any) -> Any:
     """Which rows of a batch have equal replies [B, B]: ids [B, U] or a sparse [B, F].
 
     Compared by two sums of random numbers of 30 bits, one of each token at its place: unequal rows agree once in 2 ** 60.
@@ -64,15 +64,15 @@ def same(targets: Any) -> Any:
 
     if isinstance(targets, tf.SparseTensor):
         rows = tf.cast(targets.dense_shape[0], tf.int32)
-        parts = [
+        hashes = [
             tf.math.unsorted_segment_sum(mixed(targets.indices[:, 1], salt), targets.indices[:, 0], rows)
             for salt in (1, 2)
         ]
     else:
-        places = tf.range(tf.shape(targets, out_type=tf.int64)[1])
-        at = tf.where(targets > 0, tf.cast(targets, tf.int64) + places * 2**32, 0)
-        parts = [tf.reduce_sum(tf.where(targets > 0, mixed(at, salt), 0), axis=1) for salt in (1, 2)]
-    return tf.reduce_all(tf.stack([part[:, None] == part[None] for part in parts]), axis=0)
+        positions = tf.range(tf.shape(targets, out_type=tf.int64)[1])
+        at = tf.where(targets > 0, tf.cast(targets, tf.int64) + positions * 2**32, 0)
+        hashes = [tf.reduce_sum(tf.where(targets > 0, mixed(at, salt), 0), axis=1) for salt in (1, 2)]
+    return tf.reduce_all(tf.stack([part[:, None] == part[None] for part in hashes]), axis=0)
 
 
 def mixed(numbers: Any, salt: int) -> Any:

@@ -56,8 +56,8 @@ def corrupt(ids: Any, numbers: Any, vocab_size: int) -> tuple[Any, Any]:
     chosen = ranks < num_chosen(ids)[:, None]
     first = len(SPECIAL_TOKENS)
     # fixed_numbers rounds its highest numbers to 1.
-    drawn = tf.minimum(first + tf.cast(token * (vocab_size - first), tf.int32), vocab_size - 1)
-    replaced = tf.where(action < MASKED, MASK_ID, tf.where(action < MASKED + RANDOM, drawn, ids))
+    random_ids = tf.minimum(first + tf.cast(token * (vocab_size - first), tf.int32), vocab_size - 1)
+    replaced = tf.where(action < MASKED, MASK_ID, tf.where(action < MASKED + RANDOM, random_ids, ids))
     return tf.where(chosen, replaced, ids), chosen
 
 
@@ -67,9 +67,9 @@ def fixed_numbers(ids: Any) -> Any:
 
     from textpipe.objectives.in_batch import mixed
 
-    places = tf.range(tf.shape(ids, out_type=tf.int64)[1]) + 1
-    content = tf.reduce_sum(tf.cast(ids, tf.int64) * places * places, axis=1, keepdims=True)
-    return tf.stack([tf.cast(mixed(content * 2**20 + places, salt), tf.float32) / 2**30 for salt in (1, 2, 3)])
+    positions = tf.range(tf.shape(ids, out_type=tf.int64)[1]) + 1
+    content = tf.reduce_sum(tf.cast(ids, tf.int64) * positions * positions, axis=1, keepdims=True)
+    return tf.stack([tf.cast(mixed(content * 2**20 + positions, salt), tf.float32) / 2**30 for salt in (1, 2, 3)])
 
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:

@@ -53,9 +53,9 @@ def find(model: str, name: str) -> Path:
     if path.is_file():
         return path
     existing = models(path)
-    named = [one for one in existing if one.stem == name]
+    named = [model_path for model_path in existing if model_path.stem == name]
     if not named and len(existing) > 1:
-        names = ", ".join(repr(one.stem) for one in existing)
+        names = ", ".join(repr(model_path.stem) for model_path in existing)
         raise ConfigError(
             f"[tokenize] codec model: {model}: expected a vocabulary {name!r}, found {names}; set vocabulary as in that "
             f"pipeline, or name one of its {SUFFIX} files"

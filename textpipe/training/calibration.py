@@ -73,8 +73,8 @@ def log_loss(logits: np.ndarray, targets: np.ndarray, smoothing: float = 0.0) ->
     if targets.ndim == 2:
         smooth = targets * (1 - smoothing) + smoothing / 2
         return float((np.logaddexp(0, logits) - smooth * logits).sum(axis=1).mean())
-    right = logits[np.arange(len(logits)), targets]
-    target_logits = (1 - smoothing) * right + smoothing * logits.mean(axis=1)
+    true_logits = logits[np.arange(len(logits)), targets]
+    target_logits = (1 - smoothing) * true_logits + smoothing * logits.mean(axis=1)
     return float((np.logaddexp.reduce(logits, axis=1) - target_logits).mean())
 
 

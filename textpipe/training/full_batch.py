@@ -124,7 +124,7 @@ class Objective:
             rows, matrix = block
             losses, gradients = self.loss(matrix @ kernel + bias, self.signs[rows])
             if self.row_weights is not None:
-                losses, gradients = weigh(losses, gradients, self.row_weights[rows])
+                losses, gradients = apply_row_weights(losses, gradients, self.row_weights[rows])
             logit_gradients[rows] = gradients
             return float(losses.sum(dtype=np.float64)), gradients.sum(axis=0, dtype=np.float64)
 
@@ -136,15 +136,15 @@ class Objective:
             gradient[columns] = matrix @ logit_gradients + l2 * block_weights
             return float(np.square(block_weights).sum(dtype=np.float64))
 
-        parts = list(self.pool.map(forward, self.row_blocks))
+        block_results = list(self.pool.map(forward, self.row_blocks))
         squares = sum(self.pool.map(backward, self.column_blocks))
-        gradient[-1] = sum(bias_gradient for _, bias_gradient in parts)
+        gradient[-1] = sum(bias_gradient for _, bias_gradient in block_results)
         gradient *= self.scale / np.float32(self.num_rows)
-        value = (sum(loss for loss, _ in parts) + float(l2) / 2 * squares) / self.num_rows
+        value = (sum(loss for loss, _ in block_results) + float(l2) / 2 * squares) / self.num_rows
         return value, gradient.ravel()
 
 
-def weigh(losses: np.ndarray, gradients: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def apply_row_weights(losses: np.ndarray, gradients: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Losses [N] or [N, C] and gradients [N, C], times the weights of rows [N, 1] or of entries [N, C]."""
     return losses * (weights if losses.ndim == 2 else weights[:, 0]), gradients * weights
 

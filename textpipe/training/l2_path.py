@@ -57,7 +57,7 @@ class Path:
             yield self.values[number]
 
     def add(self, l2: float, line: dict[str, Any], weights: np.ndarray, stopped: str) -> None:
-        """Validates the weights that are in the model, extends their line of the history, and drops the fits that they excel.
+        """Validates the weights that are in the model, extends their line of the history, and drops the fits that they dominate.
 
         A fit with a lower accuracy and a higher loss than another is never chosen, whatever comes, so its weights need no memory.
         """
@@ -67,9 +67,9 @@ class Path:
             line["l2"] = l2
             full_batch_settings.log_fit(line)
         self.last = Fit(l2, line, weights, stopped)
-        remaining = [fit for fit in self.fits if not full_batch_settings.excels(line, fit.line)]
-        excelled = any(full_batch_settings.excels(fit.line, line) for fit in remaining)
-        self.fits = remaining if excelled else [*remaining, self.last]
+        remaining = [fit for fit in self.fits if not full_batch_settings.dominates(line, fit.line)]
+        dominated = any(full_batch_settings.dominates(fit.line, line) for fit in remaining)
+        self.fits = remaining if dominated else [*remaining, self.last]
 
     def best(self) -> Fit:
         """The fit to keep of those so far."""

@@ -57,14 +57,18 @@ class Ending:
 
     def __init__(self, value: float, *, max_iterations: int, min_decrease: float):
         self.max_iterations, self.min_decrease = max_iterations, min_decrease
-        self.lowest, self.flattest, self.stale = value, np.inf, 0
+        self.lowest_value, self.smallest_gradient, self.stale = value, np.inf, 0
         self.values = [value]  # of the points so far
 
     def reason(self, largest: float) -> str | None:
         """Minimum.stopped if the search must not go on from the last point; largest: the largest entry of its gradient."""
         value = self.values[-1]
-        if value < self.lowest - NOISE * abs(self.lowest) or largest < 0.9 * self.flattest:
-            self.lowest, self.flattest, self.stale = min(value, self.lowest), min(largest, self.flattest), 0
+        if value < self.lowest_value - NOISE * abs(self.lowest_value) or largest < 0.9 * self.smallest_gradient:
+            self.lowest_value, self.smallest_gradient, self.stale = (
+                min(value, self.lowest_value),
+                min(largest, self.smallest_gradient),
+                0,
+            )
         else:
             self.stale += 1
         if self.stale == PATIENCE:

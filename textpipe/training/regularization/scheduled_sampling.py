@@ -20,7 +20,7 @@ from textpipe.training import losses, precision, vocabulary_loss
 from textpipe.training.settings import ScheduledSampling
 
 # Share of its final value that the exponential reaches after `steps` updates.
-RISEN = 0.99
+FINAL_SHARE = 0.99
 
 
 def rate(config: ScheduledSampling, step: int) -> float:
@@ -36,7 +36,7 @@ def rate(config: ScheduledSampling, step: int) -> float:
     if config.curve == "linear":
         return config.probability * min(1.0, done / config.steps)
     if config.curve == "exponential":  # k ** i
-        return config.probability * (1 - (1 - RISEN) ** (done / config.steps))
+        return config.probability * (1 - (1 - FINAL_SHARE) ** (done / config.steps))
     k = inverse_sigmoid_k(config.steps / 2)
     return config.probability * (1 - k / (k + math.exp(min(done / k, 700.0))))  # k / (k + exp(i / k))
 
@@ -67,8 +67,8 @@ def mix_predictions(model, inputs, words, *, probability, seed, choose: str):
         predicted = tf.concat(
             [words[:, :1], predicted[:, :-1]], axis=1
         )  # a prediction is the input of the next position
-        drawn = tf.random.stateless_uniform(tf.shape(words), seed) < probability
-        return tf.where(drawn & replaceable & ~first, predicted, words)
+        is_replaced = tf.random.stateless_uniform(tf.shape(words), seed) < probability
+        return tf.where(is_replaced & replaceable & ~first, predicted, words)
 
     return tf.cond(probability > 0, replaced, lambda: words)
 
