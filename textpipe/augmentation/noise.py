@@ -55,5 +55,5 @@ class Noise(Section):
         if self.shuffle:
             # A word overtakes another only if their keys differ by less than shuffle + 1 (Lample et al. 2018, section 2.3).
             keys = np.arange(len(words)) + random.random(len(words)) * (self.shuffle + 1)
-            words = [words[place] for place in np.argsort(keys, kind="stable").tolist()]
+            words = [words[index] for index in np.argsort(keys, kind="stable").tolist()]
         return " ".join(words)

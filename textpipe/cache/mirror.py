@@ -83,9 +83,9 @@ class MirroredStore(Store):
 
     def manifest(self, stage: str, name: str) -> dict[str, Any] | None:
         """The manifest of the mirror's result, None if there is none or it is damaged."""
-        place = f"{self.url}/{stage}/{name}/{MANIFEST}"
+        url = f"{self.url}/{stage}/{name}/{MANIFEST}"
         try:
-            with storage.explained(place):
+            with storage.explained(url):
                 raw = self.system.cat_file(f"{self.base}/{stage}/{name}/{MANIFEST}")
             manifest, has_sum = parse_manifest(raw)
         except NetworkError as error:
@@ -94,7 +94,7 @@ class MirroredStore(Store):
         except DataError:  # no such file
             return None
         except ValueError as error:
-            log.warning("%s: %s; the result is built again", place, error)
+            log.warning("%s: %s; the result is built again", url, error)
             return None
         return manifest if has_sum else None
 
@@ -130,9 +130,9 @@ class MirroredStore(Store):
                     path.rglob("*"), key=lambda file: (file.name == MANIFEST and file.parent == path, file)
                 ):
                     if file.is_file():
-                        place = f"{target}/{file.relative_to(path).as_posix()}"
-                        self.system.makedirs(place.rpartition("/")[0], exist_ok=True)
-                        self.system.put_file(str(file), place)
+                        file_url = f"{target}/{file.relative_to(path).as_posix()}"
+                        self.system.makedirs(file_url.rpartition("/")[0], exist_ok=True)
+                        self.system.put_file(str(file), file_url)
             marker(path).unlink(missing_ok=True)
         except (DataError, OSError) as error:
             marker(path).touch()

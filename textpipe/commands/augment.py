@@ -163,7 +163,7 @@ def read_noise(assignments: Sequence[str]) -> Any:
     from textpipe.augmentation.noise import Noise
     from textpipe.config import sections
 
-    tables = sections.override({}, tuple(f"noise.{one}" for one in assignments))
+    tables = sections.override({}, tuple(f"noise.{assignment}" for assignment in assignments))
     return sections.check("--noise", {"noise": Noise}, tables)["noise"]
 
 

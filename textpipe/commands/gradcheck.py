@@ -76,7 +76,11 @@ def command(
                 "tolerance": tolerance,
                 "failed": failed,
                 "checks": [
-                    {"model": problem.description, "notes": problem.notes, "parameters": [row(one) for one in result]}
+                    {
+                        "model": problem.description,
+                        "notes": problem.notes,
+                        "parameters": [row(parameter) for parameter in result],
+                    }
                     for problem, result in reports
                 ],
             }

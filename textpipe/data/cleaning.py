@@ -136,7 +136,7 @@ class RowReader:
     def _clean(self, rows: Rows) -> Rows:
         if self.accepted:
             rows = self._filter(rows)
-        rows = self.repairs.mend(rows)
+        rows = self.repairs.repair(rows)
         rows = self.repairs.drop_empty(rows, self.required)
         for field_index, cells in enumerate(self.cells):
             if hasattr(cells, "parse"):

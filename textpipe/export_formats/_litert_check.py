@@ -105,18 +105,18 @@ def differences(expected: dict[str, Any], actual: dict[str, Any]) -> tuple[float
     """
     import numpy as np
 
-    largest, places = 0.0, False
+    largest, empties_differ = 0.0, False
     for name, value in expected.items():
         expected_value, actual_value = np.asarray(value), actual[name][0]
         if expected_value.shape != actual_value.shape:
             return largest, f"{name} {actual_value.tolist()} where {value} was expected"
         if expected_value.dtype.kind != "f":
-            places = places or bool(((expected_value < 0) != (actual_value < 0)).any())
+            empties_differ = empties_differ or bool(((expected_value < 0) != (actual_value < 0)).any())
             continue
         largest = max(largest, float(np.abs(expected_value - actual_value).max(initial=0)))
         if not np.allclose(actual_value, expected_value, rtol=RELATIVE, atol=ABSOLUTE):
             return largest, f"{name} {actual_value.tolist()} where {value} was expected"
-    return largest, "other places are empty" if places else ""
+    return largest, "other places are empty" if empties_differ else ""
 
 
 def describe_row(row: dict[str, Any]) -> str:

@@ -95,7 +95,7 @@ class Table:
             for measure in self.measures:
                 interval = self.mean(measure, **where)
                 figures = (interval.mean, interval.low, interval.high)
-                limits = [None if math.isnan(one) else one for one in figures]
+                limits = [None if math.isnan(figure) else figure for figure in figures]
                 line[measure] = [*limits, interval.count] if interval.count else None
             lines.append(line)
         return lines

@@ -49,7 +49,7 @@ class Corpus:
         return [item.name for item in ordered if item.has_text and item.side != "about"]
 
     @property
-    def compared(self) -> list[str]:
+    def compared_fields(self) -> list[str]:
         """The source fields that rows are compared by, as in ingest: those with text, or all if none has."""
         source_fields = [item for item in self.fields if item.side == "source"]
         return [item.name for item in source_fields if item.has_text] or [item.name for item in source_fields]
@@ -86,7 +86,7 @@ class Corpus:
         kinds = {item.name: item.cells for item in self.fields}
         columns = [
             hashes.normal_forms(comparison_texts(self.splits[split][name].to_pylist(), kinds[name]))
-            for name in self.compared
+            for name in self.compared_fields
         ]
         joined = columns[0] if len(columns) == 1 else map(b" \x1f ".join, zip(*columns, strict=True))
         return [form.decode() for form in joined]

@@ -182,7 +182,7 @@ def label_counts(counts: Counter[tuple[str, ...]]) -> dict[str, int]:
 def example(corpus: Corpus, forms: Forms, number: int) -> dict[str, Any]:
     """The first row with a text: {"split", "row", "text"}; several source texts are separated by line ends."""
     split, at = forms.first_rows[number]
-    text = "\n".join(str(corpus.splits[split][name][at].as_py()) for name in corpus.compared)
+    text = "\n".join(str(corpus.splits[split][name][at].as_py()) for name in corpus.compared_fields)
     return {"split": split, "row": corpus.positions[split][at], "text": text}
 
 

@@ -91,16 +91,16 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(text) for text in texts], np.int64)
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     hashes = np.zeros(len(codes) - SHINGLE + 1, np.uint64)
-    for place in range(SHINGLE):
+    for offset in range(SHINGLE):
         hashes *= PRIME
-        hashes += codes[place : place + len(hashes)]
+        hashes += codes[offset : offset + len(hashes)]
     hashes ^= hashes >> np.uint64(29)
     hashes *= PRIME
     hashes ^= hashes >> np.uint64(32)
     ends = np.cumsum(lengths)
     inside = np.ones(len(codes), bool)
-    for place in range(1, SHINGLE):  # windows that reach into the next text
-        inside[ends - place] = False
+    for offset in range(1, SHINGLE):  # windows that reach into the next text
+        inside[ends - offset] = False
     starts = np.concatenate([[0], np.cumsum(lengths - SHINGLE + 1)])
     return hashes[inside[: len(hashes)]], starts
 

@@ -20,7 +20,7 @@ FULL_BATCH = (
     "iterations",
     "rounding",
 )  # ends of full-batch training, which has iterations instead of epochs
-SPEEDS = ("tokens_per_second", "rows_per_second")
+THROUGHPUTS = ("tokens_per_second", "rows_per_second")
 
 
 def read_training(run: Run) -> tuple[dict[str, Any], Lines, Lines]:
@@ -87,7 +87,7 @@ def sections(run: Run) -> list[Section]:
     if not history:
         return []
     axis = x_axis(result)
-    drawn = [loss_chart(result, history, curve)]
+    figures = [loss_chart(result, history, curve)]
     names = sorted(
         {name for line in history for name in line if name.startswith("valid_")} - {"valid_loss", "valid_perplexity"}
     )
@@ -97,7 +97,7 @@ def sections(run: Run) -> list[Section]:
             continue
         best = max(range(len(ys)), key=ys.__getitem__)
         title = name.removeprefix("valid_").replace("bleu", "BLEU")
-        drawn.append(
+        figures.append(
             charts.lines(
                 f"Validation {title}", [Series(f"validation {title}", xs, ys, "b", points=True)], axis,
                 mark=(xs[best], ys[best], markup.format_number(ys[best])), integer=True,
@@ -107,11 +107,11 @@ def sections(run: Run) -> list[Section]:
     for name, title, colour in (
         ("learning_rate", "Learning rate", "c"),
         ("gradient_norm", "Gradient norm", "faint"),
-        *((n, n.replace("_per_", " per ").capitalize(), "c") for n in SPEEDS),
+        *((n, n.replace("_per_", " per ").capitalize(), "c") for n in THROUGHPUTS),
     ):
         xs, ys = steps_and_values(dense, name)
         if len(set(xs)) > 1:
-            drawn.append(
+            figures.append(
                 charts.lines(
                     title, [Series(title.lower(), xs, ys, colour)], axis, zero=name != "gradient_norm", integer=True
                 )
@@ -121,7 +121,7 @@ def sections(run: Run) -> list[Section]:
     if len(rows) > charts.MAX_TABLE_ROWS:
         rows = rows[-charts.MAX_TABLE_ROWS :]
     table = markup.table([name.replace("_", " ") for name in headers], rows, texts=(), caption="Validations")
-    body = f'<div class="charts">{"".join(drawn)}</div>{page.collapsible("All validations", table)}'
+    body = f'<div class="charts">{"".join(figures)}</div>{page.collapsible("All validations", table)}'
     return [Section("Learning", "learning", body, summary(result, history))]
 
 

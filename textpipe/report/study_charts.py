@@ -14,7 +14,7 @@ ROW = 26  # pixels of a bar and its distance
 MAX_LABEL = 26  # characters of a label on an axis
 COLUMN = 190  # pixels between two axes of parallel coordinates
 HEAD = 34  # pixels above them
-GOOD = 0.2  # share of the trials that parallel coordinates highlight
+HIGHLIGHTED_SHARE = 0.2  # share of the trials that parallel coordinates highlight
 
 
 def short(text: str, limit: int = MAX_LABEL) -> str:
@@ -49,7 +49,7 @@ def history(outcome: Outcome) -> str:
     numbers = [1.0, float(max(2, *(trial.number for trial in outcome.records)))]
     x, y = axes.axes(numbers, [trial.value or 0.0 for trial in trials], integer=True)
     out = [axes.frame(x, y, "trial")]
-    out += [dot(x(one.number), y(one.value or 0.0), colour(one), tooltip(outcome, one)) for one in trials]
+    out += [dot(x(trial.number), y(trial.value or 0.0), colour(trial), tooltip(outcome, trial)) for trial in trials]
     corners: list[str] = []
     for at, (number, best) in enumerate(curve):
         if at:
@@ -160,15 +160,15 @@ def parallel(outcome: Outcome) -> str:
     trials = [trial for trial in shown(outcome) if trial.state == "complete"]
     keys = [key for key in outcome.keys if any(key in trial.settings for trial in trials)]
     scales: dict[str, Axis] = {
-        key: Axis.of([one.settings[key] for one in trials if key in one.settings], log=key in outcome.log_keys)
+        key: Axis.of([trial.settings[key] for trial in trials if key in trial.settings], log=key in outcome.log_keys)
         for key in keys
     }
     scales[outcome.metric] = Axis.of([trial.value for trial in trials], log=False)
     width, bottom = COLUMN * (len(scales) - 1) + 110, HEAD + HEIGHT
     xs = {name: 20 + COLUMN * at for at, name in enumerate(scales)}
-    best = {trial.number for trial in outcome.ranked()[: max(1, round(GOOD * len(trials)))]}
+    best = {trial.number for trial in outcome.ranked()[: max(1, round(HIGHLIGHTED_SHARE * len(trials)))]}
     out = []
-    for trial in sorted(trials, key=lambda one: one.number in best):  # the highlighted ones are drawn last
+    for trial in sorted(trials, key=lambda trial: trial.number in best):  # the highlighted ones are drawn last
         cells = {**trial.settings, outcome.metric: trial.value}
         points = [(xs[name], bottom - scales[name](cells[name]) * HEIGHT) for name in scales if name in cells]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)

@@ -155,7 +155,7 @@ def references_of(line: dict[str, Any], target: str) -> str | list[str]:
 def json_objects(file: Path) -> Iterator[dict[str, Any]]:
     """Read the objects of a file of JSON lines; raises DataError for anything else."""
     if not file.is_file():
-        near = sorted(other.name for other in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
+        near = sorted(sibling.name for sibling in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
         raise DataError(f"{file}: no such file{suggest(file.name, near) if near else ''}")
     with file.open(encoding="utf-8", errors="replace") as lines:
         for number, text in enumerate(lines, 1):
@@ -257,7 +257,7 @@ def read_rows(path: str, fields: tuple[tuple[Field, ...], Field, str], artifacts
         reader = CellReader.of({item.name: item.cells for item in sources}, Path(path).parent)
         options, repairs = plugins.find(data_files.PACKAGE, kind).Config(), Repairs(list_columns=reader.lists)
         for batch in data_files.read(Path(path), options, repairs, names, "test"):
-            rows = repairs.mend(batch)
+            rows = repairs.repair(batch)
             for name, column, values in zip(names, rows.columns, columns, strict=True):
                 values += [
                     reader.read_cell(name, cell, f"{path}, {rows.unit} {line}")

@@ -65,7 +65,7 @@ class Synthetic(Section):
 
     @field_validator("tag")
     @classmethod
-    def can_be_a_token(cls, tag: str | None) -> str | None:
+    def check_tag(cls, tag: str | None) -> str | None:
         if tag is not None and not TAG.fullmatch(tag):
             raise ValueError(
                 f"expected 2 to 32 characters without spaces, commas and backslashes, such as '<BT>', found {tag!r}"
@@ -133,10 +133,10 @@ def add_rows(
                 yield batch
 
     write(train, chosen(), output, first_shard)
-    places = ", ".join(map(str, config.paths))
+    paths = ", ".join(map(str, config.paths))
     if not counts["rows"]:
         raise DataError(
-            f"[ingest.synthetic] {places}: no rows left of {reader.read['train']:,} read ({held_out.dropped:,} of them occur in valid or "
+            f"[ingest.synthetic] {paths}: no rows left of {reader.read['train']:,} read ({held_out.dropped:,} of them occur in valid or "
             "test); give a file with rows, or leave [ingest.synthetic] out"
         )
     if limit is not None and counts["rows"] < limit:

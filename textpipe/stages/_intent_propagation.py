@@ -51,12 +51,12 @@ def propagate(
     total = len(names)
     for rounds in range(settings.rounds + 1):
         grown = spread_until_unsure(weights, intents, confidence, total, settings)
-        drawn = samples(weights, np.flatnonzero(grown == NONE), settings.new_intents, rng)
+        sampled = samples(weights, np.flatnonzero(grown == NONE), settings.new_intents, rng)
         intents = grown
-        if rounds == settings.rounds or not len(drawn):
+        if rounds == settings.rounds or not len(sampled):
             break
-        intents[drawn], confidence[drawn] = np.arange(total, total + len(drawn)), 1.0
-        total += len(drawn)
+        intents[sampled], confidence[sampled] = np.arange(total, total + len(sampled)), 1.0
+        total += len(sampled)
     members = np.bincount(intents[intents != NONE], minlength=total)
     names += new_names(responses, intents, range(len(names), total), used_names=set(names))
     known = (intents != NONE) & ((intents < len(numbers)) | (members[intents] > 1))
@@ -81,7 +81,7 @@ def spread_until_unsure(
 
 def new_names(responses: Sequence[str], intents: np.ndarray, numbers: range, used_names: set[str]) -> list[str]:
     """Names of new intents: their first responses, with an apostrophe where another intent is called so."""
-    first = {intent: responses[place] for place, intent in reversed(list(enumerate(intents.tolist())))}
+    first = {intent: responses[index] for index, intent in reversed(list(enumerate(intents.tolist())))}
     names = []
     for number in numbers:
         name = first[number]
@@ -98,13 +98,13 @@ def spread(responses: Sequence[Response], path: Path, settings: Propagation, *, 
     An intent has one polarity. A response that has an intent already keeps it, and is an example itself.
     """
     intents, polarities = examples(path, responses)
-    order = sorted(range(len(responses)), key=lambda place: (-responses[place].count, place))
-    texts = [responses[place].text for place in order]
-    seeds = {responses[place].text: intent for place, intent in intents.items()}
+    order = sorted(range(len(responses)), key=lambda position: (-responses[position].count, position))
+    texts = [responses[position].text for position in order]
+    seeds = {responses[position].text: intent for position, intent in intents.items()}
     labels = dict(zip(order, propagate(texts, seeds, seed=seed, settings=settings), strict=True))
     return [
-        replace(one, intent=labels[place][0], polarity=polarities.get(labels[place][0], one.polarity))
-        for place, one in enumerate(responses)
+        replace(response, intent=labels[position][0], polarity=polarities.get(labels[position][0], response.polarity))
+        for position, response in enumerate(responses)
     ]
 
 
@@ -124,8 +124,8 @@ def feature_weights(responses: Sequence[str]) -> sparse.csr_matrix:
     rows = [sorted(features(text)) for text in responses]
     document_frequency = Counter(feature for row in rows for feature in row)
     columns = {
-        feature: place
-        for place, feature in enumerate(sorted(name for name, rows in document_frequency.items() if rows > 1))
+        feature: column
+        for column, feature in enumerate(sorted(name for name, rows in document_frequency.items() if rows > 1))
     }
     indices = [columns[feature] for row in rows for feature in row if feature in columns]
     starts = np.cumsum([0, *(sum(feature in columns for feature in row) for row in rows)])
@@ -188,19 +188,19 @@ def distributions(
         yield start, current
 
 
-def samples(weights: sparse.csr_matrix, places: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to `most` of the responses at places, drawn at random, of which no two share half of what they are made of."""
-    drawn: list[int] = []
+def samples(weights: sparse.csr_matrix, candidates: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Up to `most` of the responses `candidates`, drawn at random, of which no two share half of what they are made of."""
+    sampled: list[int] = []
     covered = np.zeros(weights.shape[1], np.float32)
-    for place in rng.permutation(places):
-        row = slice(weights.indptr[place], weights.indptr[place + 1])
+    for candidate in rng.permutation(candidates):
+        row = slice(weights.indptr[candidate], weights.indptr[candidate + 1])
         if row.start == row.stop or weights.data[row] @ covered[weights.indices[row]] > 0.5:
             continue
-        drawn.append(int(place))
+        sampled.append(int(candidate))
         covered[weights.indices[row]] = 1
-        if len(drawn) == most:
+        if len(sampled) == most:
             break
-    return np.array(sorted(drawn), int)
+    return np.array(sorted(sampled), int)
 
 
 __all__ = ["propagate", "spread"]

@@ -59,7 +59,7 @@ def lemma(text: str) -> str:
     for me";  "See you on _date_, _name_" -> "see you"
     """
     clauses = [words for part in CLAUSE.split(text) if (words := expanded(canonical(part)))]
-    substance = [words for words in clauses if not polite(words)]
+    substance = [words for words in clauses if not is_polite(words)]
     if not substance:  # "Thanks, _name_!"
         substance = [[word for word in words if word != "_name_"] for words in clauses]
     words = [word for part in substance for word in without_tokens(part)]
@@ -77,7 +77,7 @@ def expanded(text: str) -> list[str]:
     return words
 
 
-def polite(words: Sequence[str]) -> bool:
+def is_polite(words: Sequence[str]) -> bool:
     """Whether a clause is only a courtesy: "thank you very much", "hi _name_" """
     return POLITE.issuperset(words) and not COURTESY.isdisjoint(words)
 
@@ -85,16 +85,16 @@ def polite(words: Sequence[str]) -> bool:
 def without_tokens(words: Sequence[str]) -> list[str]:
     """A clause without its typed tokens: [see, you, on, _date_] -> [see, you];  [_date_, at, _time_, works] -> [that, works]"""
     remaining: list[str] = []
-    place = 0
-    while place < len(words):
-        if words[place] not in TOKENS:
-            remaining.append(words[place])
-            place += 1
+    position = 0
+    while position < len(words):
+        if words[position] not in TOKENS:
+            remaining.append(words[position])
+            position += 1
             continue
-        while place < len(words) and (words[place] in TOKENS or words[place] in BETWEEN_TOKENS):
-            place += 1
-        while words[place - 1] not in TOKENS:  # words after the last token belong to what follows
-            place -= 1
+        while position < len(words) and (words[position] in TOKENS or words[position] in BETWEEN_TOKENS):
+            position += 1
+        while words[position - 1] not in TOKENS:  # words after the last token belong to what follows
+            position -= 1
         while remaining and remaining[-1] in ("next", "this", "last", "the"):
             remaining.pop()
         if remaining and remaining[-1] in PREPOSITIONS:

@@ -62,8 +62,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     (output / normalizer.STEPS_FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
     work = functools.partial(shard_normalizer, config.task, inputs["ingest"], output)
-    parts = shards.numbered(inputs["ingest"])
-    for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
+    numbered_shards = shards.numbered(inputs["ingest"])
+    for (split, _), counts in zip(numbered_shards, map_shards(work, numbered_shards), strict=True):
         for name in names:
             total = stats[name].setdefault(split, dict.fromkeys(COUNTS, 0))
             stats[name][split] = {key: total[key] + counts[name][key] for key in COUNTS}

@@ -98,10 +98,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
         responses = spread(responses, config.intents, config.propagation, seed=config.seed)
     _response_set.write(output / _response_set.FILE, responses)
-    named = [one.intent for one in responses if one.intent]
+    named = [response.intent for response in responses if response.intent]
     stats = {
         "responses": len(responses),
-        "covered": sum(one.count for one in responses),
+        "covered": sum(response.count for response in responses),
         "intents": len(set(named)),
         "with_intent": len(named),
         **stats,

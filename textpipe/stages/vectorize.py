@@ -138,9 +138,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             sizes[field.name]["joint"] = [item.name for item in group]
     write_json(output / vectorizer.SIZES_FILE, sizes)
     work = functools.partial(shard_vectorizer, config.task, folder, inputs["tokenize"], output)
-    parts = shards.numbered(folder)
+    numbered_shards = shards.numbered(folder)
     totals: dict[str, dict[str, Any]] = {}
-    for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
+    for (split, _), counts in zip(numbered_shards, map_shards(work, numbered_shards), strict=True):
         total = totals.setdefault(split, {"rows": 0, **{name: Counter() for name in features}})
         total["rows"] += counts["rows"]
         for name, feature in features.items():

@@ -68,7 +68,7 @@ def check_space(space: Space, objective: Objective) -> None:
             pipeline, error = try_value(space, objective, parameter, value, draw)
             if pipeline is None and error is not None:
                 hint = ""
-                if not parameter.choices and not parameter.whole and parameter.low == int(parameter.low):
+                if not parameter.choices and not parameter.integer and parameter.low == int(parameter.low):
                     hint = "; for whole numbers add int = true" if "integer" in str(error) else ""
                 reason = str(error).replace(f"{space.place} ", "")
                 raise ConfigError(f"{place} {parameter.key} = {value!r}: {reason}{hint}")
@@ -129,9 +129,11 @@ def shares_training(space: Space, objective: Objective, *, grid: bool) -> bool:
     grid: values are drawn from a grid, so that those of a range come again.
     """
     draw = random.Random(0)
-    after = [one for one in space.parameters if not changes_training(space, objective, one, draw)]
-    before = [one for one in space.parameters if one not in after]
-    return bool(after) and all(grid or one.choices or one.whole or one.step is not None for one in before)
+    after = [parameter for parameter in space.parameters if not changes_training(space, objective, parameter, draw)]
+    before = [parameter for parameter in space.parameters if parameter not in after]
+    return bool(after) and all(
+        grid or parameter.choices or parameter.integer or parameter.step is not None for parameter in before
+    )
 
 
 def changes_training(space: Space, objective: Objective, parameter: Parameter, draw: random.Random) -> bool:

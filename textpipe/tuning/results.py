@@ -165,8 +165,8 @@ def read(study: Study, *, importance: bool = False) -> Outcome:
     return Outcome(
         name=study.place.name, pipeline=study.pipeline.place, metric=study.objective.metric,
         direction=study.objective.direction, sampler=study.tune.sampler.kind, pruner=study.tune.pruner.kind,
-        seed=study.tune.seed, num_trials=study.num_trials, keys=tuple(one.key for one in parameters),
-        log_keys=tuple(one.key for one in parameters if one.log), records=tuple(records),
+        seed=study.tune.seed, num_trials=study.num_trials, keys=tuple(parameter.key for parameter in parameters),
+        log_keys=tuple(parameter.key for parameter in parameters if parameter.log), records=tuple(records),
         importance=importances(study) if importance else {}, test=json.loads(json.dumps(test)) if test else None,
     )  # fmt: skip
 

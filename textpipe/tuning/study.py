@@ -195,9 +195,9 @@ class Study:
                 log.info(
                     "trial %d was lost with its process; it is tried again", self.index(self.stored, trial.number) + 1
                 )
-                self.lose(trial, "its process ended")
+                self.mark_lost(trial, "its process ended")
 
-    def lose(self, trial: Any, reason: str) -> None:
+    def mark_lost(self, trial: Any, reason: str) -> None:
         """Mark a running trial as lost and queue it again; after MAX_RETRIES it counts as failed."""
         from optuna.trial import TrialState
 

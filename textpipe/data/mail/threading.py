@@ -201,9 +201,9 @@ def parent_by_subject(
             candidates.append(other)
     if not candidates:
         return -1
-    quoted = texts.quoted(at)
+    quoted = texts.quoted_shingles(at)
     if quoted:
-        overlaps = [(quotation.overlap(quoted, texts.written(other)), other) for other in candidates]
+        overlaps = [(quotation.overlap(quoted, texts.own_shingles(other)), other) for other in candidates]
         best, parent = max(overlaps, key=lambda pair: pair[0])  # of equals the latest, which is the first
         return parent if best >= MIN_OVERLAP else -1
     return next((other for other in candidates if index.mails[other].sender in mail.recipients), -1)
@@ -221,11 +221,11 @@ class QuotedTexts:
 
         self._read = lru_cache(maxsize=4 * MAX_CANDIDATES)(read)
 
-    def written(self, at: int) -> frozenset[int]:
+    def own_shingles(self, at: int) -> frozenset[int]:
         """Runs of words that the writer of a mail wrote."""
         return self._read(at)[0]
 
-    def quoted(self, at: int) -> frozenset[int]:
+    def quoted_shingles(self, at: int) -> frozenset[int]:
         """Runs of words that a mail quotes."""
         return self._read(at)[1]
 

@@ -115,11 +115,11 @@ def errors_by_length(run: Run, interval: Callable[[int, int], tuple[float, float
     """The accuracy of rows grouped by the words of their source; interval(num_correct, rows) gives the bounds of a share."""
     source, target = run.sides
     lengths = [len(str(line[source]).split()) for line in run.predictions]
-    right = [line["answer"] == line[target] for line in run.predictions]
+    correct = [line["answer"] == line[target] for line in run.predictions]
     names, shares, low, high, counts = [], [], [], [], []
     for first, last in length_ranges(lengths):
         rows = [at for at, length in enumerate(lengths) if first <= length <= last]
-        num_correct = sum(right[at] for at in rows)
+        num_correct = sum(correct[at] for at in rows)
         bounds = interval(num_correct, len(rows))
         names.append(f"{first}–{last}" if last > first else str(first))
         shares.append(num_correct / len(rows))

@@ -78,11 +78,11 @@ def sections(comparison: Any) -> list[Section]:
     for system, colour in zip(comparison.systems[:3], "abc", strict=False):
         statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False, tokenize=tokenize)
         parts = [statistics[chosen] for chosen in members]
-        drawn = [
+        figures = [
             significance.bootstrap_values(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]
             for part in parts
         ]
-        bounds = [significance.percentile_interval(draws) for draws in drawn]
+        bounds = [significance.percentile_interval(draws) for draws in figures]
         values = [float(corpus.bleu(part.sum(axis=0)[None])[0]) for part in parts]
         series.append(Series(system.name, [], values, colour, low=[b[0] for b in bounds], high=[b[1] for b in bounds]))
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]

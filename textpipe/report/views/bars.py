@@ -93,14 +93,14 @@ def calibration_section(run: Run) -> Section:
     """Accuracy by confidence, and accuracy when answers with low confidence are withheld."""
     _, target = run.sides
     confidences = [line["score"] for line in run.predictions]
-    right = [line["answer"] == line[target] for line in run.predictions]
+    correct = [line["answer"] == line[target] for line in run.predictions]
     bins: list[list[int]] = [[] for _ in range(NUM_BINS)]
     for at, confidence in enumerate(confidences):
         bins[min(NUM_BINS - 1, max(0, math.ceil(confidence * NUM_BINS) - 1))].append(at)
     filled = [members for members in bins if members]
     means = [sum(confidences[at] for at in members) / len(members) for members in filled]
-    shares = [sum(right[at] for at in members) / len(members) for members in filled]
-    bounds = [wilson_interval(sum(right[at] for at in members), len(members)) for members in filled]
+    shares = [sum(correct[at] for at in members) / len(members) for members in filled]
+    bounds = [wilson_interval(sum(correct[at] for at in members), len(members)) for members in filled]
     notes = [
         f"mean confidence {mean:.3f}, accuracy {share:.3f}, {len(members):,} rows"
         for mean, share, members in zip(means, shares, filled, strict=True)
@@ -115,7 +115,7 @@ def calibration_section(run: Run) -> Section:
     spread = charts.histogram("Confidence of the answers", confidences, "confidence", low=0, high=1, bins=20)
     order = sorted(range(len(confidences)), key=lambda at: -confidences[at])
     coverage = [count / len(order) for count in range(1, len(order) + 1)]
-    accuracy = [num_correct / count for count, num_correct in enumerate(accumulate(right[at] for at in order), 1)]
+    accuracy = [num_correct / count for count, num_correct in enumerate(accumulate(correct[at] for at in order), 1)]
     xs, ys = charts.downsample(coverage, accuracy)
     selective = charts.lines(
         "Accuracy when only the most confident answers are given", [Series("accuracy", xs, ys, "c")], "share of rows answered",
@@ -178,13 +178,15 @@ def errors_section(run: Run) -> Section:
     unconfident = sorted(run.predictions, key=lambda line: line["score"])[:NUM_SHOWN]
 
     def card(line: dict[str, Any]) -> str:
-        others = ", ".join(f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:3])
+        probabilities = ", ".join(
+            f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:3]
+        )
         entries = [
             (source, markup.text_html(line[source])),
             ("expected", markup.text_html(line[target])),
             ("predicted", markup.text_html(line["answer"])),
         ]
-        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", others], entries)
+        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", probabilities], entries)
 
     body = f'<div class="charts">{_classifier_charts.errors_by_length(run, wilson_interval)}</div>'
     body += page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)

@@ -34,12 +34,12 @@ def ranks_section(run: Run) -> Section | None:
     if metrics.get("mrr") is None:
         return None
     values = [metrics[f"p_at_{cut}"] for cut in CUTS]
-    drawn = charts.bars(
+    chart = charts.bars(
         "Rows whose own reply is among the first k", [str(cut) for cut in CUTS], [Series("rows", [], values, "a")], "k",
         note=f"Of the {metrics['coverage']:.1%} of rows whose reply is in the response set.",
     )  # fmt: skip
     lead = f"Mean reciprocal rank {metrics['mrr']:.3f}; ordered by frequency alone, {metrics['mrr_by_frequency']:.3f}."
-    return Section("Ranks", "ranks", f'<div class="charts">{drawn}</div>', lead)
+    return Section("Ranks", "ranks", f'<div class="charts">{chart}</div>', lead)
 
 
 def replies_section(run: Run) -> Section:

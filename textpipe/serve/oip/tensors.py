@@ -27,7 +27,7 @@ LENGTH = struct.Struct("<I")  # of a text in binary data
 MAX_SIZE = 2**63 - 1  # of an axis, and of a tensor in values
 MAX_TENSORS = 1024  # inputs, and outputs, of a request
 # By the kind of a NumPy type: the types that JSON has for it, their description, and the type that holds values of all its sizes.
-TAKES: dict[str, tuple[set[type], str]] = {
+ACCEPTED_TYPES: dict[str, tuple[set[type], str]] = {
     "b": ({bool}, "true or false"),
     "i": ({int}, "integers"),
     "u": ({int}, "integers"),
@@ -179,7 +179,7 @@ def flatten(tensor: InputTensor, values: list[Any]) -> list[Any]:
 def from_list(tensor: InputTensor, values: list[Any], dtype: str) -> np.ndarray:
     """Values of JSON as an array [n]; raises ServingError for those that the datatype does not take."""
     array_type = numpy_type(dtype)
-    types, description = TAKES[array_type.kind]
+    types, description = ACCEPTED_TYPES[array_type.kind]
     if set(map(type, values)) - types:
         other = next(value for value in values if type(value) not in types)
         raise invalid_argument(
