@@ -89,7 +89,7 @@ def test_columns_of_one_language_are_not_told_apart():
 def test_a_language_is_learned_from_any_number_of_texts():
     for texts in (["a"], ["ein Haus"], ["", "x"], GERMAN[:9]):
         pair = LanguagePair.learn(texts, ENGLISH)
-        assert np.isfinite(pair.wanted.scores(["", "y", "ein Haus"])[1]).all()
+        assert np.isfinite(pair.expected.scores(["", "y", "ein Haus"])[1]).all()
 
 
 def test_a_file_in_another_language_is_refused_with_what_was_found(tmp_path, pair):

@@ -106,8 +106,8 @@ def test_a_fit_shows_how_far_it_is(optimizer, lines, monkeypatch, caplog):
     assert all(any(shown.startswith(line) for shown in caplog.messages) for line in lines)
 
 
-def test_a_fit_that_another_excels_is_never_chosen():
-    """Brute force: whatever fits follow, the choice among all is the choice among those that were not excelled when they came."""
+def test_a_fit_that_another_dominates_is_never_chosen():
+    """Brute force: whatever fits follow, the choice among all is the choice among those that were not dominated when they came."""
     random = np.random.default_rng(1)
     for _ in range(2000):
         lines = [
@@ -116,7 +116,7 @@ def test_a_fit_that_another_excels_is_never_chosen():
         ]
         kept = []
         for line in lines:
-            kept = [other for other in kept if not full_batch_settings.excels(line, other)]
-            if not any(full_batch_settings.excels(other, line) for other in kept):
+            kept = [other for other in kept if not full_batch_settings.dominates(line, other)]
+            if not any(full_batch_settings.dominates(other, line) for other in kept):
                 kept.append(line)
         assert kept[full_batch_settings.choose_fit(kept, 12)] is lines[full_batch_settings.choose_fit(lines, 12)]

@@ -321,6 +321,6 @@ def test_a_new_pipeline_reads_the_text_column_for_both_fields(tmp_path, monkeypa
     scaffold.write("pretrain", tmp_path / "lines.tsv", "", tmp_path / "new.toml")
     pipeline = runner.Pipeline.load(tmp_path / "new.toml")
     fields = plugins.find("tasks", "pretrain").FIELDS
-    assert ingest.wanted(pipeline.sections["ingest"], fields) == ["text", "text"]
+    assert ingest.required_columns(pipeline.sections["ingest"], fields) == ["text", "text"]
     other = pipeline.sections["ingest"].model_copy(update={"columns": {"text": "body", "filled": "clean"}})
-    assert ingest.wanted(other, fields) == ["body", "clean"]
+    assert ingest.required_columns(other, fields) == ["body", "clean"]

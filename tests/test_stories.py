@@ -77,7 +77,7 @@ def test_sentences_are_normalized_one_by_one_in_columns_and_in_the_graph():
     assert [cell.decode() for cell in tensor.numpy()] == column.to_pylist()
     assert sentences.texts(pa.array(cells)).to_pylist() == seen
     kept = sentences.map_tensor(tf.constant(["a\r\n \nb\n", "", "x\n" * 20_000]), tf.identity).numpy()
-    assert kept.tolist() == [b"a\nb", b"", b"\n".join([b"x"] * sentences.MOST)]
+    assert kept.tolist() == [b"a\nb", b"", b"\n".join([b"x"] * sentences.MAX_SENTENCES)]
 
 
 # Features.

@@ -102,7 +102,7 @@ def test_equal_replies_are_found_among_ids_and_sparse_rows():
     ids = tf.constant([[4, 5, 3, 0], [5, 4, 3, 0], [4, 5, 3, 0], [4, 5, 3, 3], [3, 0, 0, 0]])
     sparse = tf.sparse.from_dense([[1.0, 0, 2], [0, 0, 0], [1.0, 0, 1], [0, 0, 0], [0, 1.0, 0]])
     for replies, pairs in ((ids, {(0, 2)}), (sparse, {(0, 2), (1, 3)})):
-        same = in_batch.same(replies).numpy()
+        same = in_batch.same_targets(replies).numpy()
         assert {(a, b) for a, b in zip(*np.nonzero(same), strict=True) if a < b} == pairs
         assert same.diagonal().all()
 

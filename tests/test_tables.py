@@ -100,7 +100,7 @@ def read(source, format=None, columns=("text", "label"), split="train", **repair
     policy = Repairs(**repairs)
     rows, positions = [], []
     for batch in sources.read(source, config, policy, list(columns), split):
-        batch = policy.mend(batch)
+        batch = policy.repair(batch)
         assert len(batch) <= 10_000
         rows += list(zip(*batch.columns, strict=True))
         positions += batch.positions

@@ -17,7 +17,7 @@ def stored_prediction(answer) -> dict                            # the keys of a
 def references(graph, cells) -> list                # optional: cells of the target as answers are compared with them
 def extra_metrics(graph, raw, references, answers, batch_rows) -> (metrics, notes)    # in addition to the task's metrics
 def answer_metrics(graph, answers) -> dict        # those that depend on answers only, for subsets of the rows
-def word_metrics(answers, references, seen, least, most, *, resamples, seed) -> dict    # seen() -> {word: count}
+def word_metrics(answers, references, training_counts, least, most, *, resamples, seed) -> dict    # training_counts() -> {word: count}
 def names(answer) -> Sequence[str]                  # of a closed set: the labels in an answer
 SCORES: tuple[str, ...]                             # outputs of the signature that gives likelihoods
 def score_row(row) -> dict                          # the figures of a scored pair

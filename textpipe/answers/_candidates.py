@@ -15,17 +15,17 @@ class Candidates(NamedTuple):
         """The rows of a table of responses [R] for the candidates: [B, K], or [1, R] if they are all responses."""
         return table[None] if self.numbers is None else tf.gather(table, tf.maximum(self.numbers, 0))
 
-    def at(self, places: tf.Tensor) -> tf.Tensor:
+    def at(self, positions: tf.Tensor) -> tf.Tensor:
         """The numbers of the responses at places [B, N] of K; -1 for a place of -1 or without a response."""
         if self.numbers is None:
-            return places
-        numbers = tf.gather(self.numbers, tf.maximum(places, 0), batch_dims=1)
-        return tf.where(places >= 0, numbers, -1)
+            return positions
+        numbers = tf.gather(self.numbers, tf.maximum(positions, 0), batch_dims=1)
+        return tf.where(positions >= 0, numbers, -1)
 
     def holds(self, numbers: tf.Tensor) -> tf.Tensor:
         """Whether a candidate is the response of a number, [B] -> [B, K]; no candidate is -1."""
-        own = tf.range(tf.shape(self.scores)[1])[None] if self.numbers is None else self.numbers
-        return (own == numbers[:, None]) & (own >= 0)
+        candidate_numbers = tf.range(tf.shape(self.scores)[1])[None] if self.numbers is None else self.numbers
+        return (candidate_numbers == numbers[:, None]) & (candidate_numbers >= 0)
 
     def present(self) -> tf.Tensor:
         """Whether there is a response at a place, [B, K]."""
@@ -44,8 +44,8 @@ class Numbers(tf.Module):
 
     def find(self, texts: tf.Tensor) -> tf.Tensor:
         """[B] -> [B] int32, -1 for a text that is no response."""
-        places = tf.searchsorted(self.hashes, self.hashed(texts))
-        numbers = tf.gather(self.order, tf.minimum(places, tf.size(self.order) - 1))
+        indices = tf.searchsorted(self.hashes, self.hashed(texts))
+        numbers = tf.gather(self.order, tf.minimum(indices, tf.size(self.order) - 1))
         return tf.where(tf.gather(self.texts, numbers) == texts, numbers, -1)
 
     @staticmethod

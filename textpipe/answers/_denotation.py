@@ -56,9 +56,9 @@ class Output(tf.Module):
         answer = tf.where(
             last == OPERATIONS.index("count"), count, tf.where(last == OPERATIONS.index("print"), item, "")
         )
-        asked = (inputs[model.question][:, 0] > 1) & tf.reduce_any(program.cells.rows, axis=1)
-        answer = tf.where(asked, answer, "")
-        score = tf.where(asked & (answer != ""), program.score, 0.0)
+        has_question = (inputs[model.question][:, 0] > 1) & tf.reduce_any(program.cells.rows, axis=1)
+        answer = tf.where(has_question, answer, "")
+        score = tf.where(has_question & (answer != ""), program.score, 0.0)
 
         chosen = tf.argmax(program.operations, axis=2)  # [B, T]
         column = tf.gather(names, tf.argmax(program.columns, axis=2), batch_dims=1)
@@ -90,10 +90,10 @@ class Output(tf.Module):
         )
         start = rows.row_starts()[:, None, None]
         row, column = tf.range(shape[2])[None, None], tf.range(shape[1])[None, :, None]
-        place = start + row * parsed.columns[:, None, None] + column
+        flat_index = start + row * parsed.columns[:, None, None] + column
         real = program.cells.columns[:, :, None] & program.cells.rows[:, None, :]
         padded = tf.concat([parsed.cells, [""]], axis=0)
-        return names, tf.gather(padded, tf.where(real, place, tf.size(parsed.cells, tf.int64)))
+        return names, tf.gather(padded, tf.where(real, flat_index, tf.size(parsed.cells, tf.int64)))
 
     def items(self, cells: tf.Tensor, program: Any) -> tf.Tensor:
         """The printed cells of each row joined by "|", those with the same words once: [B]."""
@@ -188,8 +188,8 @@ class Output(tf.Module):
         outputs = self.run(raw, inputs)
         threshold = np.float32(self.chosen["threshold"])
         for row, text, score in zip(rows, outputs["program_answer"].numpy(), outputs["score"].numpy(), strict=True):
-            given = text.decode(errors="replace") if score >= threshold else ""
-            row |= {"texts": [given], "scores": [float(score)]}
+            answer = text.decode(errors="replace") if score >= threshold else ""
+            row |= {"texts": [answer], "scores": [float(score)]}
 
     def about(self) -> dict[str, Any]:
         """{"answer_threshold": the threshold and how it was chosen}, for textpipe.json."""
@@ -245,8 +245,8 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, wrong_cost: float) -
     scores [.2, .9], correct [no, yes], cost 1 -> {"threshold": .55, "rows": 2, "answered": 1, "right": 1}
     """
     order = np.argsort(-scores, kind="stable")
-    ranked, right = scores[order], correct[order]
-    gains = np.concatenate([[0.0], np.cumsum(np.where(right, 1.0, -wrong_cost))])
+    ranked, sorted_correct = scores[order], correct[order]
+    gains = np.concatenate([[0.0], np.cumsum(np.where(sorted_correct, 1.0, -wrong_cost))])
     # Only between different scores.
     possible = np.concatenate([[True], np.append(ranked[1:] != ranked[:-1], True)]) if len(ranked) else np.array([True])
     best = max((gain, at) for at, gain in enumerate(gains) if possible[at])[1]
@@ -256,4 +256,9 @@ def best_threshold(scores: np.ndarray, correct: np.ndarray, wrong_cost: float) -
         threshold = max(0.0, out_of_scope.below(ranked[::-1], ranked[best - 1]))
     else:
         threshold = out_of_scope.above(ranked[::-1])
-    return {"threshold": threshold, "rows": len(scores), "answered": int(best), "right": int(right[:best].sum())}
+    return {
+        "threshold": threshold,
+        "rows": len(scores),
+        "answered": int(best),
+        "right": int(sorted_correct[:best].sum()),
+    }

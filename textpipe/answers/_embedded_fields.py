@@ -15,8 +15,8 @@ def check_fields(name: str, folder: Path, about: dict[str, Any], fields: dict[st
         )
     for field in inputs:
         if fields.get(field) != kinds[field]:
-            found = f"one of kind {fields[field]!r}" if field in fields else f"only {', '.join(fields)}"
+            available = f"one of kind {fields[field]!r}" if field in fields else f"only {', '.join(fields)}"
             raise ValueError(
-                f"{name}: {folder}: reads a field {field!r} of kind {kinds[field]!r}, but this pipeline has {found}; give both "
+                f"{name}: {folder}: reads a field {field!r} of kind {kinds[field]!r}, but this pipeline has {available}; give both "
                 "pipelines the same fields: task = { kind = ..., fields = { ... } }"
             )

@@ -55,8 +55,8 @@ class Output(tf.Module):
         """
         graph, codec = self.graph, self.graph.features[self.graph.source].codec
         ids = self.masked_ids(raw)
-        read = losses.shift_right(ids, codec.start_id) if graph.model.causal else ids
-        logits = tf.cast(graph.model({}, read, training=False), tf.float32)  # [B, T, V]
+        decoder_ids = losses.shift_right(ids, codec.start_id) if graph.model.causal else ids
+        logits = tf.cast(graph.model({}, decoder_ids, training=False), tf.float32)  # [B, T, V]
         log_probs = tf.nn.log_softmax(logits)[:, :, len(SPECIAL_TOKENS) :]
         best = tf.argmax(log_probs, axis=2, output_type=tf.int32) + len(SPECIAL_TOKENS)
         masked = ids == MASK_ID

@@ -22,8 +22,8 @@ from textpipe.errors import ConfigError
 
 BLOCK = 64  # slices have a multiple of this many rows: oneDNN compiles and keeps a kernel for every shape
 ABSENT = -1e9  # the score behind a message's last candidate
-SAMPLED = 64  # vectors of each cell that k-means sees
-ASSIGNED = 8192  # vectors assigned to cells together
+SAMPLES_PER_CELL = 64  # vectors of each cell that k-means sees
+ASSIGNMENT_ROWS = 8192  # vectors assigned to cells together
 MIN_PROBES = 8
 TIE = 1e-5  # of a message's largest cell score: the difference that two kernels may have
 SEED = 1
@@ -144,19 +144,19 @@ def assign(vectors: np.ndarray, cells: int) -> np.ndarray:
     from sklearn.cluster import MiniBatchKMeans
     from threadpoolctl import threadpool_limits
 
-    sample = np.random.default_rng(SEED).permutation(len(vectors))[: SAMPLED * cells]
+    sample = np.random.default_rng(SEED).permutation(len(vectors))[: SAMPLES_PER_CELL * cells]
     log.info("index: learning %d cells from %d responses", cells, len(sample))
     options: dict[str, Any] = {"init": "random", "n_init": 1, "batch_size": 4096, "max_iter": 10}
     with threadpool_limits(1):
         means = MiniBatchKMeans(cells, random_state=SEED, **options).fit(vectors[np.sort(sample)])
         centers = means.cluster_centers_.astype(np.float32)
-        half = np.square(centers).sum(axis=1) / 2
-        found = np.empty(len(vectors), np.int32)
+        half_norms = np.square(centers).sum(axis=1) / 2
+        labels = np.empty(len(vectors), np.int32)
         logged_at = time.monotonic()
-        for start in range(0, len(vectors), ASSIGNED):
-            rows = slice(start, start + ASSIGNED)
-            found[rows] = np.argmax(vectors[rows] @ centers.T - half, axis=1)
+        for start in range(0, len(vectors), ASSIGNMENT_ROWS):
+            rows = slice(start, start + ASSIGNMENT_ROWS)
+            labels[rows] = np.argmax(vectors[rows] @ centers.T - half_norms, axis=1)
             if time.monotonic() - logged_at >= INTERVAL:
                 logged_at = time.monotonic()
-                log.info("index: %d of %d responses are in their cells", start + len(found[rows]), len(vectors))
-    return np.unique(found, return_inverse=True)[1].astype(np.int32)
+                log.info("index: %d of %d responses are in their cells", start + len(labels[rows]), len(vectors))
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)

@@ -36,13 +36,13 @@ def check_member(folder: Path, task: ModuleType, classes: Sequence[str] | None =
         raise ConfigError(str(error)) from None
     if classes is not None and set(labels) != set(classes):
         more, fewer = (sorted(set(one) - set(other)) for one, other in ((labels, classes), (classes, labels)))
-        found = [
+        differences = [
             f"{what} {', '.join(map(repr, names[:MAX_SHOWN]))}"
             for what, names in (("also", more), ("not", fewer))
             if names
         ]
         raise ConfigError(
-            f"ensemble: {folder}: expected the {len(classes)} classes of this pipeline, found {len(labels)}, {' and '.join(found)}; {CURE}"
+            f"ensemble: {folder}: expected the {len(classes)} classes of this pipeline, found {len(labels)}, {' and '.join(differences)}; {CURE}"
         )
     return labels
 

@@ -25,7 +25,9 @@ class Members(tf.Module):
         super().__init__(name="members")
         labels = [check_member(folder, task, classes) for folder in folders]
         self.models = [Embedded(folder) for folder in folders]
-        self.columns = [tf.constant([one.index(label) for label in classes], tf.int32) for one in labels]
+        self.columns = [
+            tf.constant([member_labels.index(label) for label in classes], tf.int32) for member_labels in labels
+        ]
 
     def probabilities(self, raw: Raw) -> tf.Tensor:
         """Class probabilities, in the pipeline's order of classes: {field: [B]} -> [M, B, C]."""

@@ -56,14 +56,18 @@ class Output(tf.Module):
         # In closures, because attributes are saved with the graph.
         self._graph, self._settings = lambda: graph, lambda: settings
         self.responses = lambda: tuple(responses)
-        self.texts = tf.constant([encode(one.text) for one in responses])  # [R]
-        intents = {name: number for number, name in enumerate(dict.fromkeys(one.intent for one in responses))}
+        self.texts = tf.constant([encode(response.text) for response in responses])  # [R]
+        intents = {name: number for number, name in enumerate(dict.fromkeys(response.intent for response in responses))}
         # A response without an intent is like no other.
         self.intents = tf.constant(
-            [intents[one.intent] if one.intent else len(intents) + at for at, one in enumerate(responses)], tf.int32
+            [
+                intents[response.intent] if response.intent else len(intents) + at
+                for at, response in enumerate(responses)
+            ],
+            tf.int32,
         )
-        self.shown_intents = tf.constant([encode(one.intent) for one in responses])
-        self.polarity = tf.constant([one.polarity for one in responses], tf.int32)
+        self.shown_intents = tf.constant([encode(response.intent) for response in responses])
+        self.polarity = tf.constant([response.polarity for response in responses], tf.int32)
         matches = hasattr(graph.model, "encode_reply")
         prior = _rankers.prior(responses, settings, (Matching if matches else Likelihood).prior_weight)  # [R]
         self.prior, self.numbers = tf.constant(prior, tf.float32), Numbers(self.texts)
@@ -97,8 +101,8 @@ class Output(tf.Module):
 
     def first(self, inputs: Mapping[str, Any]) -> Candidates:
         """The candidates of the first ranker, with the prior: {field: feature}."""
-        found = self.ranker.candidates(inputs)
-        return found._replace(scores=found.scores + found.of(self.prior))
+        candidates = self.ranker.candidates(inputs)
+        return candidates._replace(scores=candidates.scores + candidates.of(self.prior))
 
     def reranked(self, raw: Raw, candidates: Candidates) -> Candidates:
         """The candidates with log-probabilities of a cascade as their scores.
@@ -108,14 +112,18 @@ class Output(tf.Module):
         """
         assert self.second is not None
         weight, first = self._settings().rerank_weight, tf.nn.log_softmax(candidates.scores)
-        own, places = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))
-        numbers = candidates.at(places)
+        log_probs, positions = tf.math.top_k(first, min(self._settings().candidates, len(self.responses())))
+        numbers = candidates.at(positions)
         texts = tf.gather(self.texts, tf.maximum(numbers, 0))
-        other = self.second.call(RERANK, {**raw, "candidates": texts})["log_probs"]
-        mixed = (1 - weight) * own + weight * tf.nn.log_softmax(tf.where(numbers >= 0, other, ABSENT))
-        anew = tf.reduce_logsumexp(own, axis=1, keepdims=True) + tf.nn.log_softmax(mixed)
-        rows = tf.broadcast_to(tf.range(tf.shape(places)[0])[:, None], tf.shape(places))
-        return candidates._replace(scores=tf.tensor_scatter_nd_update(first, tf.stack([rows, places], axis=-1), anew))
+        reranker_log_probs = self.second.call(RERANK, {**raw, "candidates": texts})["log_probs"]
+        mixed = (1 - weight) * log_probs + weight * tf.nn.log_softmax(
+            tf.where(numbers >= 0, reranker_log_probs, ABSENT)
+        )
+        rescored = tf.reduce_logsumexp(log_probs, axis=1, keepdims=True) + tf.nn.log_softmax(mixed)
+        rows = tf.broadcast_to(tf.range(tf.shape(positions)[0])[:, None], tf.shape(positions))
+        return candidates._replace(
+            scores=tf.tensor_scatter_nd_update(first, tf.stack([rows, positions], axis=-1), rescored)
+        )
 
     def answer(self, raw: Raw) -> Tensors:
         """Three replies of three intents to each message, with the probability of each in the whole set.
@@ -151,8 +159,8 @@ class Output(tf.Module):
         def ranked() -> Tensors:
             rows = tf.where(fires)[:, 0]
             fired = self.replies({name: tf.gather(raw[name], rows) for name in self.graph.sources}, count, diverse)
-            places = tf.maximum(tf.cumsum(tf.cast(fires, tf.int32)) - 1, 0)  # [B], a row's place in `fired`
-            spread = {name: tf.gather(part, places) for name, part in fired.items()}
+            positions = tf.maximum(tf.cumsum(tf.cast(fires, tf.int32)) - 1, 0)  # [B], a row's place in `fired`
+            spread = {name: tf.gather(part, positions) for name, part in fired.items()}
             return {name: tf.where(fires[:, None], part, nothing(part.dtype)) for name, part in spread.items()}
 
         def nothing(dtype: tf.DType) -> tf.Tensor:
@@ -167,9 +175,9 @@ class Output(tf.Module):
     def replies(self, raw: Raw, count: tf.Tensor, diverse: tf.Tensor) -> Tensors:
         """replies [B, N], their probabilities and their intents; of a set with fewer intents the last places are empty texts."""
         candidates = self.candidates(raw)
-        places = self.chosen(candidates, count, diverse)  # [B, N]
-        known, numbers = places >= 0, tf.maximum(candidates.at(places), 0)
-        probabilities = tf.gather(tf.nn.softmax(candidates.scores), tf.maximum(places, 0), batch_dims=1)
+        positions = self.chosen(candidates, count, diverse)  # [B, N]
+        known, numbers = positions >= 0, tf.maximum(candidates.at(positions), 0)
+        probabilities = tf.gather(tf.nn.softmax(candidates.scores), tf.maximum(positions, 0), batch_dims=1)
         return {
             "replies": tf.where(known, tf.gather(self.texts, numbers), ""),
             "scores": tf.where(known, probabilities, 0.0),
@@ -184,8 +192,8 @@ class Output(tf.Module):
         """The responses of the highest scores, without diversity: texts [B, K] and scores [B, K], their probabilities."""
         candidates = self.candidates(raw)
         count = min(CANDIDATES, len(self.responses()))
-        scores, places = tf.math.top_k(tf.nn.softmax(candidates.scores), count)
-        numbers = candidates.at(places)
+        scores, positions = tf.math.top_k(tf.nn.softmax(candidates.scores), count)
+        numbers = candidates.at(positions)
         texts = tf.gather(self.texts, tf.maximum(numbers, 0))
         return {"texts": tf.where(numbers >= 0, texts, ""), "scores": scores}
 
@@ -198,8 +206,8 @@ class Output(tf.Module):
         inputs = self.graph.inputs(raw)
         first, number = self.first(inputs), self.numbers.find(raw[self.graph.target])
         prior = tf.where(number >= 0, tf.gather(self.prior, tf.maximum(number, 0)), 0.0)  # [B]
-        own = self.ranker.reply_scores(inputs, raw) + prior
-        outside = own - tf.reduce_logsumexp(tf.concat([first.scores, own[:, None]], axis=1), axis=1)
+        reply_score = self.ranker.reply_scores(inputs, raw) + prior
+        outside = reply_score - tf.reduce_logsumexp(tf.concat([first.scores, reply_score[:, None]], axis=1), axis=1)
         ranked = tf.nn.log_softmax((first if self.second is None else self.reranked(raw, first)).scores)
         same = first.holds(number)  # [B, K]
         inside = tf.reduce_sum(tf.where(same, ranked, 0.0), axis=1)

@@ -25,8 +25,8 @@ def measure(
     for number, response in enumerate(output.responses()):
         for wording in (response.text, *response.variants):
             members.setdefault(canonical(wording), number)
-    own = np.array([members.get(canonical(reference), -1) for reference in references])
-    places, messages, replies = [], [], []
+    reference_numbers = np.array([members.get(canonical(reference), -1) for reference in references])
+    reference_ranks, messages, replies = [], [], []
     for start in range(0, len(references), batch_rows):
         rows = slice(start, start + batch_rows)
         raw_rows = {name: graph.raw_tensor(name, cells[rows]) for name, cells in raw.items()}
@@ -36,37 +36,39 @@ def measure(
             messages.append(output.ranker.messages(inputs).numpy())
             replies.append(output.ranker.replies(target).numpy())
         candidates = output.candidates(raw_rows, inputs)
-        places.append(ranks(candidates, own[rows], len(output.responses())))
-    found: dict[str, float] = {"coverage": float(np.mean(own >= 0))}
-    count = np.count_nonzero(own >= 0)
+        reference_ranks.append(ranks(candidates, reference_numbers[rows], len(output.responses())))
+    metrics: dict[str, float] = {"coverage": float(np.mean(reference_numbers >= 0))}
+    count = np.count_nonzero(reference_numbers >= 0)
     note = f"ranks are of the {count:,} rows whose reply, apart from case and punctuation, is in the response set"
     notes = [f"{note} of {len(output.responses()):,}, itself or as a variant; equal scores share their mean rank."]
-    if found["coverage"]:
-        found |= ranking.figures(np.concatenate(places))
+    if metrics["coverage"]:
+        metrics |= ranking.figures(np.concatenate(reference_ranks))
         counts = [response.count for response in output.responses()]
-        found["mrr_by_frequency"] = float(np.mean(1 / ranking.by_frequency(counts, own[own >= 0])))
+        metrics["mrr_by_frequency"] = float(
+            np.mean(1 / ranking.by_frequency(counts, reference_numbers[reference_numbers >= 0]))
+        )
     if messages:
-        found |= ranking.one_of(np.concatenate(messages), np.concatenate(replies))
+        metrics |= ranking.one_of(np.concatenate(messages), np.concatenate(replies))
     elif len(graph.sources) == 1:
         perplexity, note = text.reference_perplexity(graph, raw[graph.source], references, batch_rows)
-        found |= perplexity
+        metrics |= perplexity
         notes.append(note)
-    if "one_of_100" in found:
+    if "one_of_100" in metrics:
         notes.append("one_of_100: up to 2,000 rows drawn by numpy's default_rng(1), in groups of 100.")
-    return found, notes
+    return metrics, notes
 
 
-def ranks(candidates: "Candidates", own: np.ndarray, count: int) -> np.ndarray:
-    """The places, from 1, of the responses `own` [N] among `count`; rows whose own is -1 are left out.
+def ranks(candidates: "Candidates", reference_numbers: np.ndarray, count: int) -> np.ndarray:
+    """The places, from 1, of the responses `reference_numbers` [N] among `count`; rows whose number is -1 are left out.
 
     Equal scores share their mean place, and so do the responses that are no candidates, behind all that are.
     """
-    known = own >= 0
+    known = reference_numbers >= 0
     scores = candidates.scores.numpy()[known]
     if candidates.numbers is None:
-        return ranking.ranks(scores, own[known])
-    numbers, own = candidates.numbers.numpy()[known], own[known]
-    same = numbers == own[:, None]
-    found, present = same.any(axis=1), (numbers >= 0).sum(axis=1)
-    inside = ranking.ranks(scores, same.argmax(axis=1))
-    return np.where(found, inside, (present + 1 + count) / 2)
+        return ranking.ranks(scores, reference_numbers[known])
+    numbers, reference_numbers = candidates.numbers.numpy()[known], reference_numbers[known]
+    matches = numbers == reference_numbers[:, None]
+    is_candidate, present = matches.any(axis=1), (numbers >= 0).sum(axis=1)
+    inside = ranking.ranks(scores, matches.argmax(axis=1))
+    return np.where(is_candidate, inside, (present + 1 + count) / 2)

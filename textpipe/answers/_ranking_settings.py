@@ -114,8 +114,8 @@ class Config(Section):
             labels = about.get("labels") or []
             if about.get("answer") != "label" or len(labels) != 2:
                 is_label = about.get("answer") == "label" and labels
-                found = f"{len(labels)} classes" if is_label else f"task {about.get('task')!r}"
-                raise ValueError(f"trigger: {self.trigger}: expected a classifier of two classes, found {found}")
+                description = f"{len(labels)} classes" if is_label else f"task {about.get('task')!r}"
+                raise ValueError(f"trigger: {self.trigger}: expected a classifier of two classes, found {description}")
             check_fields("trigger", self.trigger, about, fields)
             if self.coverage is not None:
                 try:

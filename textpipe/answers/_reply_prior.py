@@ -69,7 +69,7 @@ class NgramModel:
 
 def by_frequency(responses: Sequence[Response]) -> np.ndarray:
     """The logarithm of each response's share of the training replies, [R]."""
-    counts = np.array([max(1, one.count) for one in responses], np.float64)
+    counts = np.array([max(1, response.count) for response in responses], np.float64)
     return np.log(counts / counts.sum())
 
 
@@ -78,8 +78,8 @@ def by_language_model(responses: Sequence[Response]) -> np.ndarray:
 
     Words are those of `canonical`, so case and punctuation are ignored. Normalized over the set: the probabilities sum to 1.
     """
-    texts = [canonical(one.text).split() for one in responses]
-    model = NgramModel(texts, [max(1, one.count) for one in responses])
+    texts = [canonical(response.text).split() for response in responses]
+    model = NgramModel(texts, [max(1, response.count) for response in responses])
     log_probs = np.array([model.log_prob(words) for words in texts])
     return log_probs - np.logaddexp.reduce(log_probs)
 

@@ -36,8 +36,14 @@ def write(path: Path, responses: Iterable[Response]) -> None:
     names = {value: name for name, value in POLARITIES.items() if name != "neutral"}
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("\t".join(COLUMNS) + "\n")
-        for one in responses:
-            cells = [one.text, one.intent, names[one.polarity], str(one.count), BETWEEN.join(one.variants)]
+        for response in responses:
+            cells = [
+                response.text,
+                response.intent,
+                names[response.polarity],
+                str(response.count),
+                BETWEEN.join(response.variants),
+            ]
             file.write("\t".join(ESCAPED.sub(lambda match: ESCAPES[match.group()], cell) for cell in cells) + "\n")
 
 
@@ -68,7 +74,7 @@ def read(path: Path) -> list[Response]:
         raise DataError(
             f"{path}, line 1: expected the columns {', '.join(COLUMNS)} (at least response), each once, found {head}"
         )
-    found: dict[str, Response] = {}
+    responses: dict[str, Response] = {}
     for number, line in enumerate(rows[1:], 2):
         if not line.strip():
             continue
@@ -86,7 +92,7 @@ def read(path: Path) -> list[Response]:
         )
         if not text:
             raise DataError(f"{path}, line {number}: expected a response, found an empty cell; drop the line")
-        if text in found:
+        if text in responses:
             raise DataError(f"{path}, line {number}: the response {text!r} is on two lines; keep one")
         if polarity not in POLARITIES:
             raise DataError(
@@ -94,13 +100,13 @@ def read(path: Path) -> list[Response]:
             )
         if not count.isdecimal() or len(count) > MAX_DIGITS:
             raise DataError(f"{path}, line {number}: expected a whole number in the column count, found {count[:60]!r}")
-        if len(found) == MAX_RESPONSES:
+        if len(responses) == MAX_RESPONSES:
             raise DataError(f"{path}, line {number}: expected {MAX_RESPONSES:,} responses at most; drop the rest")
         variants = tuple(filter(None, row.get("variants", "").split(BETWEEN)))
-        found[text] = Response(text, row.get("intent", "").strip(), POLARITIES[polarity], int(count), variants)
-    if not found:
+        responses[text] = Response(text, row.get("intent", "").strip(), POLARITIES[polarity], int(count), variants)
+    if not responses:
         raise DataError(f"{path}: contains no response")
-    return list(found.values())
+    return list(responses.values())
 
 
 __all__ = ["FILE", "Response", "lines", "read", "write"]

@@ -5,7 +5,7 @@ import tensorflow as tf
 from textpipe.answers._candidates import Candidates
 from textpipe.decoding._search import ABSENT
 
-TAKEN = -1e10  # the score of a reply that may not be chosen
+EXCLUDED_SCORE = -1e10  # the score of a reply that may not be chosen
 
 
 def choose(
@@ -20,26 +20,26 @@ def choose(
     logits = candidates.scores
     rows, width = tf.unstack(tf.shape(logits))
     count = tf.minimum(count, width)
-    own_intents, own_polarity = candidates.of(intents), candidates.of(polarity)  # [B, K]
+    candidate_intents, candidate_polarity = candidates.of(intents), candidates.of(polarity)  # [B, K]
 
-    def step(at: tf.Tensor, free: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def step(at: tf.Tensor, available: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, ...]:
         signs = tf.where(chosen >= 0, tf.gather(polarity, tf.maximum(candidates.at(chosen), 0)), 0)  # [B, at]
         positive, negative = (tf.reduce_any(signs == sign, axis=1) for sign in (1, -1))  # [B]
-        wanted = tf.where(positive & ~negative, -1, tf.where(negative & ~positive, 1, 0))  # [B]
-        wanted = tf.where(diverse & (at == count - 1) & (at > 0), wanted, 0)
-        fits = free & ((wanted[:, None] == 0) | (own_polarity == wanted[:, None]))  # [B, K]
-        fits &= logits > ABSENT / 2  # a ranker's search did not find the others
-        fits = tf.where(tf.reduce_any(fits, axis=1, keepdims=True), fits, free)
-        best = tf.argmax(tf.where(fits, logits, TAKEN), axis=1, output_type=tf.int32)
-        best = tf.where(tf.reduce_any(free, axis=1), best, -1)
+        target_sign = tf.where(positive & ~negative, -1, tf.where(negative & ~positive, 1, 0))  # [B]
+        target_sign = tf.where(diverse & (at == count - 1) & (at > 0), target_sign, 0)
+        eligible = available & ((target_sign[:, None] == 0) | (candidate_polarity == target_sign[:, None]))  # [B, K]
+        eligible &= logits > ABSENT / 2  # a ranker's search did not find the others
+        eligible = tf.where(tf.reduce_any(eligible, axis=1, keepdims=True), eligible, available)
+        best = tf.argmax(tf.where(eligible, logits, EXCLUDED_SCORE), axis=1, output_type=tf.int32)
+        best = tf.where(tf.reduce_any(available, axis=1), best, -1)
         intent = tf.where(best >= 0, tf.gather(intents, tf.maximum(candidates.at(best[:, None])[:, 0], 0)), -1)
-        gone = tf.where(diverse, own_intents == intent[:, None], tf.range(width)[None] == best[:, None])
-        return at + 1, free & ~gone, tf.concat([chosen, best[:, None]], axis=1)
+        excluded = tf.where(diverse, candidate_intents == intent[:, None], tf.range(width)[None] == best[:, None])
+        return at + 1, available & ~excluded, tf.concat([chosen, best[:, None]], axis=1)
 
-    found = tf.while_loop(
+    final_state = tf.while_loop(
         lambda at, *_: at < count,
         step,
         (tf.constant(0), candidates.present(), tf.zeros([rows, 0], tf.int32)),
         shape_invariants=(tf.TensorShape([]), tf.TensorShape([None, None]), tf.TensorShape([None, None])),
     )
-    return found[2]
+    return final_state[2]

@@ -56,8 +56,8 @@ def output(
 
 def stored_prediction(answer: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of an answer that predictions.jsonl stores."""
-    kept = ("answer", "score", "answered", "program_answer", "program")
-    return {name: answer[name] for name in kept}
+    stored_keys = ("answer", "score", "answered", "program_answer", "program")
+    return {name: answer[name] for name in stored_keys}
 
 
 def extra_metrics(

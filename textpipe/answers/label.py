@@ -51,7 +51,7 @@ def join(models: Sequence[Any], mean: str) -> Any:
 
 
 def embed(
-    own: Any, folders: Sequence[Path], mean: str, *, task: ModuleType, target: Mapping[str, Any], trained: Mapping[str, Any]
+    base_model: Any, folders: Sequence[Path], mean: str, *, task: ModuleType, target: Mapping[str, Any], trained: Mapping[str, Any]
 ) -> tuple[Any, Any]:  # fmt: skip
     """The ensemble of a pipeline's own model and exported ones, and these.
 
@@ -61,7 +61,7 @@ def embed(
     from textpipe.nets.classifier_ensemble import ClassifierEnsemble
     from textpipe.training import calibration
 
-    model = ClassifierEnsemble(own, temperature=calibration.temperature_of(trained), mean=mean)
+    model = ClassifierEnsemble(base_model, temperature=calibration.temperature_of(trained), mean=mean)
     return model, Members(folders, task, target["classes"])
 
 
@@ -145,7 +145,7 @@ def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
 def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
-    seen: Callable[[], Mapping[str, int]],
+    training_counts: Callable[[], Mapping[str, int]],
     least: int,
     most: int,
     *,

@@ -63,8 +63,8 @@ def extra_metrics(
 
 def kept_threshold(trained: Mapping[str, Any]) -> float:
     """The threshold of the kept weights, from train.json, on the scale of calibrated probabilities."""
-    kept = trained.get("average") or trained.get("best") or {}
-    threshold = float(kept.get("valid_threshold", DEFAULT_THRESHOLD))
+    selected = trained.get("average") or trained.get("best") or {}
+    threshold = float(selected.get("valid_threshold", DEFAULT_THRESHOLD))
     temperature = trained.get("calibration", {}).get("temperature", 1.0)
     if temperature == 1:
         return threshold

@@ -62,7 +62,7 @@ def sampled_messages(graph: "Graph", folder: Path) -> dict[str, Any]:
 
 def choices(output: "Output") -> list[str]:
     """The replies that the `places` of `from_features` refer to."""
-    return [one.text for one in output.responses()]
+    return [response.text for response in output.responses()]
 
 
 def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -80,9 +80,9 @@ def from_features(output: "Output", inputs: Mapping[str, Any]) -> dict[str, Any]
             'max_size and set index = "none", or export it as a SavedModel'
         )
     candidates = output.first(inputs)
-    places = output.chosen(candidates, tf.constant(REPLIES), tf.constant(True))
-    scores = tf.gather(tf.nn.softmax(candidates.scores), tf.maximum(places, 0), batch_dims=1)
-    return {"places": places, "scores": tf.where(places >= 0, scores, 0.0)}
+    positions = output.chosen(candidates, tf.constant(REPLIES), tf.constant(True))
+    scores = tf.gather(tf.nn.softmax(candidates.scores), tf.maximum(positions, 0), batch_dims=1)
+    return {"places": positions, "scores": tf.where(positions >= 0, scores, 0.0)}
 
 
 def references(graph: "Graph", cells: Sequence[str]) -> list[str]:

@@ -75,7 +75,7 @@ def answer_metrics(graph: "Graph", answers: Sequence[str]) -> dict[str, float]:
 def word_metrics(
     answers: Sequence[str],
     references: Sequence[str],
-    seen: Callable[[], Mapping[str, int]],
+    training_counts: Callable[[], Mapping[str, int]],
     least: int,
     most: int,
     *,
@@ -85,7 +85,9 @@ def word_metrics(
     """F1 of words that occur `least` to `most` times in the training targets."""
     from textpipe.metrics import words
 
-    return {"target_words": words.f1(answers, references, seen(), least, most, resamples=resamples, seed=seed)}
+    return {
+        "target_words": words.f1(answers, references, training_counts(), least, most, resamples=resamples, seed=seed)
+    }
 
 
 def reference_perplexity(
@@ -102,22 +104,26 @@ def reference_perplexity(
     def forced(source: tf.Tensor, target: tf.Tensor) -> dict[str, tf.Tensor]:
         inputs, ids = graph.inputs({graph.source: source}), graph.encode(graph.target, target)
         full_lengths = feature.codec.encode(graph.clean(graph.target, target)).row_lengths()
-        cut = tf.math.count_nonzero(full_lengths >= feature.max_length)
-        return sequence.sums(graph.model, inputs, ids) | {"cut": cut}
+        num_truncated = tf.math.count_nonzero(full_lengths >= feature.max_length)
+        return sequence.sums(graph.model, inputs, ids) | {"cut": num_truncated}
 
     order = sorted(range(len(sources)), key=lambda at: len(references[at]))
-    nats, tokens, cut = 0.0, 0.0, 0
+    nats, tokens, num_truncated = 0.0, 0.0, 0
     for start in range(0, len(order), batch_rows):
         batch = order[start : start + batch_rows]
         columns = {graph.source: sources, graph.target: references}
         sums = forced(*(graph.raw_tensor(name, [cells[at] for at in batch]) for name, cells in columns.items()))
-        nats, tokens, cut = nats + float(sums["loss"]), tokens + float(sums["weight"]), cut + int(sums["cut"])
+        nats, tokens, num_truncated = (
+            nats + float(sums["loss"]),
+            tokens + float(sums["weight"]),
+            num_truncated + int(sums["cut"]),
+        )
     note = (
         f"perplexity: over {tokens:.0f} tokens of this model's vocabulary, end tokens included, of the normalized "
         "references; not comparable between models with different vocabularies."
     )
-    if cut:
-        note += f" {cut:,} references exceed [vectorize] max_length of {feature.max_length} tokens; only their beginnings count."
+    if num_truncated:
+        note += f" {num_truncated:,} references exceed [vectorize] max_length of {feature.max_length} tokens; only their beginnings count."
     return {"perplexity": math.exp(min(nats / tokens, 700.0))}, note
 
 
@@ -142,9 +148,9 @@ def perplexity(log_prob: float, count: int) -> float:
 def score_totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Sums over scored pairs: pairs, log_prob, tokens, perplexity (per token) and the number cut."""
     log_prob = math.fsum(row["log_prob"] for row in rows)
-    tokens, cut = sum(row["tokens"] for row in rows), sum(row["cut"] for row in rows)
+    tokens, num_truncated = sum(row["tokens"] for row in rows), sum(row["cut"] for row in rows)
     return {
-        "pairs": len(rows), "log_prob": log_prob, "tokens": tokens, "perplexity": perplexity(log_prob, tokens), "cut": cut,
+        "pairs": len(rows), "log_prob": log_prob, "tokens": tokens, "perplexity": perplexity(log_prob, tokens), "cut": num_truncated,
     }  # fmt: skip
 
 
@@ -155,10 +161,14 @@ def score_line(row: Mapping[str, Any]) -> str:
 
 def score_summary(totals: Mapping[str, float]) -> str:
     """1,000 pairs, 16,877 tokens: log-probability -28,709.1, -28.71 a pair, -1.701 a token, perplexity 5.482"""
-    pairs, log_prob, cut = totals["pairs"], totals["log_prob"], totals["cut"]
+    pairs, log_prob, num_truncated = totals["pairs"], totals["log_prob"], totals["cut"]
     text = (
         f"{pairs:,} pairs, {totals['tokens']:,} tokens: log-probability {log_prob:,.1f}, "
         f"{log_prob / pairs:.4g} a pair, {log_prob / totals['tokens']:.4g} a token, "
         f"perplexity {totals['perplexity']:.4g}"
     )
-    return text + (f"; {cut:,} answers exceed the model's max_length: only their beginnings were scored" if cut else "")
+    return text + (
+        f"; {num_truncated:,} answers exceed the model's max_length: only their beginnings were scored"
+        if num_truncated
+        else ""
+    )

@@ -54,18 +54,18 @@ class Job:
     seed: int
 
     @property
-    def given(self) -> Field:
+    def text_field(self) -> Field:
         """The field that has the texts; the model writes the other one."""
         return self.target if self.direction == BACKWARD else self.source
 
     @property
-    def written(self) -> Field:
+    def answer_field(self) -> Field:
         """The field that the model writes."""
         return self.source if self.direction == BACKWARD else self.target
 
     def row(self, text: str, answer: str) -> dict[str, str]:
         """The synthetic row of a text and the model's answer."""
-        cells = {self.given.name: text, self.written.name: answer}
+        cells = {self.text_field.name: text, self.answer_field.name: answer}
         return {
             self.source.name: cells[self.source.name],
             self.target.name: cells[self.target.name],
@@ -86,7 +86,7 @@ class Job:
 
     def training_texts(self) -> Iterator[str]:
         """The texts of train that the model translates."""
-        for batch in shards.read(self.ingested, "train", [self.given.name]):
+        for batch in shards.read(self.ingested, "train", [self.text_field.name]):
             yield from batch.column(0).to_pylist()
 
 
@@ -138,14 +138,14 @@ def check_model(job: Job, model: Any, predict: Any, name: str, max_foreign: floa
     if back.mean() > MAX_WRONG:
         opposite = BACKWARD if job.direction == FORWARD else FORWARD
         raise ModelError(
-            f"{name}: {back.mean():.0%} of its answers to {len(texts)} training texts of {job.given.name!r} are in the language of those texts, "
-            f"not of {job.written.name!r} ({shown}): it translates the other way; give the model of the opposite direction, or --direction "
+            f"{name}: {back.mean():.0%} of its answers to {len(texts)} training texts of {job.text_field.name!r} are in the language of those texts, "
+            f"not of {job.answer_field.name!r} ({shown}): it translates the other way; give the model of the opposite direction, or --direction "
             f"{opposite}"
         )
     if wrong.mean() > MAX_WRONG:
         raise ModelError(
-            f"{name}: {wrong.mean():.0%} of its answers to {len(texts)} training texts of {job.given.name!r} are not in the language of "
-            f"{job.written.name!r} ({shown}); give a model that translates {job.given.name} to {job.written.name}, or --max-foreign 1 to use "
+            f"{name}: {wrong.mean():.0%} of its answers to {len(texts)} training texts of {job.text_field.name!r} are not in the language of "
+            f"{job.answer_field.name!r} ({shown}); give a model that translates {job.text_field.name} to {job.answer_field.name}, or --max-foreign 1 to use "
             "it anyway"
         )
 
@@ -157,7 +157,7 @@ def answer_rows(make_row: MakeRow, predict: Any, texts: Sequence[str]) -> list[d
 
 def finish(job: Job, checked: TextFilter, about: Mapping[str, Any], part: Path, output: Path, file_format: str) -> None:
     """Write the rows of part, JSON lines, to output, without empty ones and those of valid and test, with noise, and the manifest beside it."""
-    held_out = job.held_out(job.written)
+    held_out = job.held_out(job.answer_field)
     counts = Counter(read=0, empty=0, held_out=0, kept=0)
     temporary = part.with_name(f"{part.name}.rows")
     digest = hashlib.sha256()
@@ -169,12 +169,12 @@ def finish(job: Job, checked: TextFilter, about: Mapping[str, Any], part: Path, 
 
         write(records.encode_header(file_format, [job.source.name, job.target.name, ORIGIN]))
         while rows := [json.loads(line) for line in islice(lines, CHUNK_ROWS)]:
-            answers = [row[job.written.name] for row in rows]
+            answers = [row[job.answer_field.name] for row in rows]
             empty = np.array([not answer.strip() for answer in answers], bool)
             leaked = held_out.contains(answers) & ~empty
-            kept = [row for row, dropped in zip(rows, empty | leaked, strict=True) if not dropped]
-            counts.update(read=len(rows), empty=int(empty.sum()), held_out=int(leaked.sum()), kept=len(kept))
-            write(records.encode(file_format, map(job.with_noise, kept)))
+            kept_rows = [row for row, dropped in zip(rows, empty | leaked, strict=True) if not dropped]
+            counts.update(read=len(rows), empty=int(empty.sum()), held_out=int(leaked.sum()), kept=len(kept_rows))
+            write(records.encode(file_format, map(job.with_noise, kept_rows)))
         file.flush()
         os.fsync(file.fileno())
     if not counts["kept"]:

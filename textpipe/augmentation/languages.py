@@ -33,8 +33,8 @@ class Language:
     @classmethod
     def learn(cls, texts: Sequence[str]) -> Self:
         """Learn the trigrams of texts, of which there must be at least one."""
-        seen = [text for number, text in enumerate(texts) if number % HELD_OUT or len(texts) < HELD_OUT]
-        counts = np.bincount(trigrams(seen)[0], minlength=1 << BITS) + SMOOTHING
+        training_texts = [text for number, text in enumerate(texts) if number % HELD_OUT or len(texts) < HELD_OUT]
+        counts = np.bincount(trigrams(training_texts)[0], minlength=1 << BITS) + SMOOTHING
         logs = np.log(counts / counts.sum())
         unseen = logs[trigrams(held_out(texts))[0]]
         return cls(logs, float(unseen.mean()), max(float(unseen.std()), 1e-6))
@@ -53,29 +53,29 @@ class LanguagePair:
     those of messages and their replies cannot.
     """
 
-    wanted: Language
+    expected: Language
     other: Language
     separable: bool
 
     @classmethod
-    def learn(cls, wanted: Sequence[str], other: Sequence[str]) -> Self:
+    def learn(cls, expected: Sequence[str], other: Sequence[str]) -> Self:
         """Learn both columns of the training rows."""
-        first, second = Language.learn(wanted), Language.learn(other)
+        first, second = Language.learn(expected), Language.learn(other)
         confused = [
-            float(np.mean(own.scores(texts)[0] <= foreign.scores(texts)[0]))
-            for own, foreign, texts in ((first, second, held_out(wanted)), (second, first, held_out(other)))
+            float(np.mean(language.scores(texts)[0] <= foreign.scores(texts)[0]))
+            for language, foreign, texts in ((first, second, held_out(expected)), (second, first, held_out(other)))
         ]
         return cls(first, second, max(confused) <= MAX_CONFUSED)
 
     def swapped(self) -> "LanguagePair":
         """The pair that asks for the other column."""
-        return LanguagePair(self.other, self.wanted, self.separable)
+        return LanguagePair(self.other, self.expected, self.separable)
 
     def in_other(self, texts: Sequence[str]) -> np.ndarray:
         """[N] bool: texts in the language of the other column."""
         if not self.separable:
             return np.zeros(len(texts), bool)
-        return self.other.scores(texts)[0] > self.wanted.scores(texts)[0]
+        return self.other.scores(texts)[0] > self.expected.scores(texts)[0]
 
     def swapped_texts(self, texts: Sequence[str]) -> np.ndarray:
         """[N] bool: texts that are surely in the language of the other column, not only less unlike it."""
@@ -83,7 +83,7 @@ class LanguagePair:
 
     def is_foreign(self, texts: Sequence[str]) -> np.ndarray:
         """[N] bool: texts that are not in the language asked for."""
-        return self.in_other(texts) | (self.wanted.scores(texts)[1] < LOWEST)
+        return self.in_other(texts) | (self.expected.scores(texts)[1] < LOWEST)
 
 
 def held_out(texts: Sequence[str]) -> Sequence[str]:

@@ -45,13 +45,15 @@ class Noise(Section):
             text.encode("utf-8", "surrogatepass"), digest_size=8, salt=seed.to_bytes(8, "little")
         ).digest()
         random = np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
-        kept = random.random(len(words)) >= self.delete
-        if not kept.any():
-            kept[random.integers(len(words))] = True
+        keep_mask = random.random(len(words)) >= self.delete
+        if not keep_mask.any():
+            keep_mask[random.integers(len(words))] = True
         filled = random.random(len(words)) < self.fill
-        words = [self.filler if fill else word for word, fill, keep in zip(words, filled, kept, strict=True) if keep]
+        words = [
+            self.filler if fill else word for word, fill, keep in zip(words, filled, keep_mask, strict=True) if keep
+        ]
         if self.shuffle:
             # A word overtakes another only if their keys differ by less than shuffle + 1 (Lample et al. 2018, section 2.3).
             keys = np.arange(len(words)) + random.random(len(words)) * (self.shuffle + 1)
-            words = [words[place] for place in np.argsort(keys, kind="stable").tolist()]
+            words = [words[index] for index in np.argsort(keys, kind="stable").tolist()]
         return " ".join(words)

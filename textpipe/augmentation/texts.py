@@ -15,7 +15,7 @@ from textpipe.data.hashes import KeySet, normal_forms, text_keys
 from textpipe.errors import DataError
 
 BATCH = 1024  # texts checked at once
-PROBED = 20_000  # texts at the start of each file that decide whether it is in the right language
+NUM_PROBED = 20_000  # texts at the start of each file that decide whether it is in the right language
 LONGEST_PROBED = 1000  # characters of each
 REASONS = {
     "empty": "empty",
@@ -90,9 +90,9 @@ class TextFilter:
 
     def without(self, mask: Sequence[bool] | np.ndarray, texts: Sequence[str], reason: str) -> list[str]:
         """The texts whose mask is false; the others are counted."""
-        left = [text for text, dropped in zip(texts, mask, strict=True) if not dropped]
-        self.counts[reason] += len(texts) - len(left)
-        return left
+        remaining = [text for text, dropped in zip(texts, mask, strict=True) if not dropped]
+        self.counts[reason] += len(texts) - len(remaining)
+        return remaining
 
     def table(self) -> dict[str, int]:
         """How many texts were read, dropped for each reason, and kept."""
@@ -149,7 +149,7 @@ def check_language(
     languages: None to read the files only. name: of the pipeline's column that has the language.
     """
     for file in files:
-        texts = [text[:LONGEST_PROBED] for text in islice(read_file(file, column, form), PROBED) if text.strip()]
+        texts = [text[:LONGEST_PROBED] for text in islice(read_file(file, column, form), NUM_PROBED) if text.strip()]
         if not texts or languages is None:
             continue
         foreign = languages.is_foreign(texts)

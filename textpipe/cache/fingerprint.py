@@ -119,7 +119,7 @@ def path_digest(path: Path) -> str:
         }
         return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
     if not path.exists():
-        near = sorted(other.name for other in path.parent.glob("*")) if path.parent.is_dir() else []
+        near = sorted(sibling.name for sibling in path.parent.glob("*")) if path.parent.is_dir() else []
         raise DataError(f"{path}: no such file{suggest(path.name, near) if near else ''}")
     return cached_digest(path)
 

@@ -55,11 +55,11 @@ class MirroredStore(Store):
     def find(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
         """The local result, or that of the mirror, which is fetched and compared with its checksums."""
         path = self.path(stage, key)
-        found = super().find(stage, key, contents=contents)
-        if found is not None:
+        local = super().find(stage, key, contents=contents)
+        if local is not None:
             if marker(path).exists():
                 self.copy(stage, path)
-            return found
+            return local
         manifest = self.manifest(stage, path.name)
         if manifest is None:
             return None
@@ -71,9 +71,9 @@ class MirroredStore(Store):
     def look(self, stage: str, key: str, *, contents: bool = False) -> Artifact | None:
         """The local result, or the mirror's manifest of it."""
         path = self.path(stage, key)
-        found = super().find(stage, key, contents=contents)
-        manifest = None if found else self.manifest(stage, path.name)
-        return Artifact(stage, path, manifest["digest"], manifest["ingredients"]) if manifest else found
+        local = super().find(stage, key, contents=contents)
+        manifest = None if local else self.manifest(stage, path.name)
+        return Artifact(stage, path, manifest["digest"], manifest["ingredients"]) if manifest else local
 
     def fill(self, stage: str, path: Path, fingerprint: dict[str, Any], work: Callable[[Path], None]) -> Artifact:
         """Build the result and copy it; if that fails, it is kept here and copied by the next run that uses it."""
@@ -83,9 +83,9 @@ class MirroredStore(Store):
 
     def manifest(self, stage: str, name: str) -> dict[str, Any] | None:
         """The manifest of the mirror's result, None if there is none or it is damaged."""
-        place = f"{self.url}/{stage}/{name}/{MANIFEST}"
+        url = f"{self.url}/{stage}/{name}/{MANIFEST}"
         try:
-            with storage.explained(place):
+            with storage.explained(url):
                 raw = self.system.cat_file(f"{self.base}/{stage}/{name}/{MANIFEST}")
             manifest, has_sum = parse_manifest(raw)
         except NetworkError as error:
@@ -94,7 +94,7 @@ class MirroredStore(Store):
         except DataError:  # no such file
             return None
         except ValueError as error:
-            log.warning("%s: %s; the result is built again", place, error)
+            log.warning("%s: %s; the result is built again", url, error)
             return None
         return manifest if has_sum else None
 
@@ -130,9 +130,9 @@ class MirroredStore(Store):
                     path.rglob("*"), key=lambda file: (file.name == MANIFEST and file.parent == path, file)
                 ):
                     if file.is_file():
-                        place = f"{target}/{file.relative_to(path).as_posix()}"
-                        self.system.makedirs(place.rpartition("/")[0], exist_ok=True)
-                        self.system.put_file(str(file), place)
+                        file_url = f"{target}/{file.relative_to(path).as_posix()}"
+                        self.system.makedirs(file_url.rpartition("/")[0], exist_ok=True)
+                        self.system.put_file(str(file), file_url)
             marker(path).unlink(missing_ok=True)
         except (DataError, OSError) as error:
             marker(path).touch()

@@ -49,9 +49,9 @@ def pin(model: str, token: str | None, version: str | None, earlier_request: Map
     earlier_request: of the interrupted run (bulk.read_request). Raises ModelError, listing the available versions, if the
     version no longer exists.
     """
-    base, own = split_version(model)
+    base, path_version = split_version(model)
     earlier = earlier_request.get("version") if earlier_request and earlier_request.get("model") == base else None
-    chosen = version or own or earlier
+    chosen = version or path_version or earlier
     if chosen is None:
         loaded = load(model, token)
         if is_url(model):

@@ -85,5 +85,5 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[
         described = f"mean over an ensemble; its first model: {described}"
     title = f"{loaded.name}: {described}"
     title = f"{title}: {row['answer']}" if "answer" in row else title
-    cut = {name: row[name][:length] for name in ("target_tokens", "weights")}
-    return output, cell, {**row, **cut}, title
+    truncated = {name: row[name][:length] for name in ("target_tokens", "weights")}
+    return output, cell, {**row, **truncated}, title

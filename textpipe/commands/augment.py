@@ -120,24 +120,24 @@ def command(
             f"{output}: rows are written as JSON lines or CSV, as ingest reads no escapes in TSV; name it .jsonl or .csv"
         )
     bulk.check_output(output, force)
-    noise, given, file_form = read_noise(noises), column_of(column), read_format(form)
+    noise, text_column, file_form = read_noise(noises), column_of(column), read_format(form)
     job = jobs.create(direction, *ingested(pipeline, overrides, artifacts), noise, seed)
     languages = job.languages if max_foreign < 1 else None
-    monolingual.check_language(files, given, file_form, languages, job.given.name, max_foreign)
+    monolingual.check_language(files, text_column, file_form, languages, job.text_field.name, max_foreign)
     pinned = _versions.pin(model, token, model_version, bulk.read_request(output))
     settings: dict[str, Any] = {"signature": DEFAULT, "options": seeded(read_options(options), pinned.loaded, seed)}
     name = f"{pinned.base}/{pinned.version}" if pinned.version else pinned.base
     predict = functools.partial(translate, pinned, settings)
     jobs.check_model(job, pinned.loaded, predict, name, max_foreign)
-    checked = monolingual.TextFilter(job.held_out(job.given), languages, max_characters, on_too_long)
+    checked = monolingual.TextFilter(job.held_out(job.text_field), languages, max_characters, on_too_long)
     request = {
         "pipeline": str(pipeline), "rows": job.ingested.name, "direction": direction, "model": pinned.base,
         **({"version": pinned.version} if pinned.version else {}), "model_sha256": jobs.model_digest(pinned.loaded),
         "options": settings["options"], "noise": noise.model_dump(), "seed": seed, "files": [bulk.fingerprint(file) for file in files],
-        "column": given, "format": form, "max_rows": max_rows, "max_characters": max_characters, "on_too_long": on_too_long,
+        "column": text_column, "format": form, "max_rows": max_rows, "max_characters": max_characters, "on_too_long": on_too_long,
         "max_foreign": max_foreign,
     }  # fmt: skip
-    stream = checked(monolingual.read(files, given, file_form) if files else job.training_texts())
+    stream = checked(monolingual.read(files, text_column, file_form) if files else job.training_texts())
     with contextlib.closing(engines.open(engines.parse(engine))) as workers, Progress() as progress:
         done = bulk.answer_file(
             functools.partial(jobs.answer_rows, job.row, predict), first_rows(stream, max_rows), output, request=request, force=force,
@@ -165,7 +165,7 @@ def read_noise(assignments: Sequence[str]) -> Any:
     from textpipe.augmentation.noise import Noise
     from textpipe.config import sections
 
-    tables = sections.override({}, tuple(f"noise.{one}" for one in assignments))
+    tables = sections.override({}, tuple(f"noise.{assignment}" for assignment in assignments))
     return sections.check("--noise", {"noise": Noise}, tables)["noise"]
 
 
@@ -178,9 +178,9 @@ def seeded(options: Mapping[str, str], model: Any, seed: int) -> dict[str, str]:
     """The options, with the seed where the decoder samples."""
     from textpipe.savedmodel.signatures import find_with_options
 
-    taking = find_with_options(model.described.values())
-    own = {"seed": str(seed)} if taking is not None and "seed" in taking.options else {}
-    return {**own, **options}
+    signature = find_with_options(model.described.values())
+    seed_option = {"seed": str(seed)} if signature is not None and "seed" in signature.options else {}
+    return {**seed_option, **options}
 
 
 def translate(pinned: Any, settings: Mapping[str, Any], texts: Sequence[str]) -> list[str]:

@@ -62,7 +62,7 @@ def command(
     from textpipe.commands import _versions
     from textpipe.inference import bulk, cells, records
 
-    columns_by_field, kept = (
+    columns_by_field, kept_columns = (
         read_columns(columns),
         [int(name) if name.isdigit() else name for name in filter(None, keep.split(","))],
     )
@@ -84,11 +84,13 @@ def command(
         if path is None:
             (field,) = single_field(pinned.fields)
             rows: Iterator[tuple[dict[str, str], dict[str, str]]] = (
-                (row, row if bulk.INPUTS in kept or field in kept else {})
+                (row, row if bulk.INPUTS in kept_columns or field in kept_columns else {})
                 for row in bulk.read_lines(sys.stdin.buffer, field, "standard input")
             )
         else:
-            rows = bulk.read_rows_and_kept(path, pinned.fields, columns_by_field, read_format(form), kept, lists)
+            rows = bulk.read_rows_and_kept(
+                path, pinned.fields, columns_by_field, read_format(form), kept_columns, lists
+            )
         if not to_file:
             done = bulk.answer_stream(
                 predict, enumerate(rows, 1), sys.stdout.buffer, file_format=file_format, map_chunks=map_chunks,
@@ -98,7 +100,7 @@ def command(
             request = {
                 "model": pinned.base, "columns": columns_by_field, "format": form, **settings, **identity,
                 **({"version": pinned.version} if pinned.version else {}),
-                **({"keep": kept} if kept else {}), **({"output": file_format} if file_format != "jsonl" else {}),
+                **({"keep": kept_columns} if kept_columns else {}), **({"output": file_format} if file_format != "jsonl" else {}),
             }  # fmt: skip
             done = bulk.answer_file(
                 predict, enumerate(rows, 1), output, request=request, force=force, file_format=file_format,

@@ -53,21 +53,21 @@ def command(
     path = Path(model)
     reports: list[tuple[Any, list[Any]]] = []
     with check.float64():
-        found: Iterable[Any]
+        checked_problems: Iterable[Any]
         if path.is_dir():
             if overrides:
                 raise click.UsageError(
                     "-s applies to a pipeline file or a kind of model; a trained model has its own settings"
                 )
-            found = [problems.of_artifact(path, **options)]
+            checked_problems = [problems.of_artifact(path, **options)]
         elif path.suffix == ".toml" or path.exists():
-            found = [
+            checked_problems = [
                 problems.of_pipeline(path, overrides, artifacts=artifacts, on_event=print_stage, **options),
             ]
         else:
             model_options, settings = problems.read_settings(overrides)
-            found = problems.of_kind(model, model_options, settings, **options)
-        for problem in found:
+            checked_problems = problems.of_kind(model, model_options, settings, **options)
+        for problem in checked_problems:
             result = check.check(
                 problem, entries=entries, directions=directions, tolerance=tolerance, seed=seed, on_parameter=progress
             )
@@ -81,7 +81,11 @@ def command(
                 "tolerance": tolerance,
                 "failed": failed,
                 "checks": [
-                    {"model": problem.description, "notes": problem.notes, "parameters": [row(one) for one in result]}
+                    {
+                        "model": problem.description,
+                        "notes": problem.notes,
+                        "parameters": [row(parameter) for parameter in result],
+                    }
                     for problem, result in reports
                 ],
             }

@@ -112,7 +112,7 @@ def table(outcome: Any, report: Path) -> dict[str, Any]:
     best = outcome.best
     return {
         "study": outcome.name, "pipeline": outcome.pipeline, "metric": outcome.metric, "direction": outcome.direction,
-        "sampler": outcome.sampler, "pruner": outcome.pruner, "seed": outcome.seed, "wanted": outcome.wanted,
+        "sampler": outcome.sampler, "pruner": outcome.pruner, "seed": outcome.seed, "wanted": outcome.num_trials,
         "best": best and dataclasses.asdict(best), "importance": outcome.importance, "test": outcome.test,
         "trials": [dataclasses.asdict(trial) for trial in outcome.records],
         "best_pipeline": outcome.best_pipeline and str(outcome.best_pipeline),
@@ -147,7 +147,7 @@ class Board:
     """Prints a line on stderr when a trial ends, and for stages that few trials run."""
 
     def __init__(self, *, quiet: bool):
-        self.quiet, self.ended, self.wanted = quiet, 0, 0
+        self.quiet, self.ended, self.num_trials = quiet, 0, 0
         if quiet:
             logging.getLogger("textpipe").setLevel(logging.ERROR)
         elif not logging.getLogger("textpipe").isEnabledFor(logging.DEBUG):
@@ -164,7 +164,7 @@ class Board:
         """A trial has ended."""
         from textpipe.tuning.results import format_value
 
-        self.ended, self.wanted = len(outcome.ended), outcome.wanted
+        self.ended, self.num_trials = len(outcome.ended), outcome.num_trials
         if self.quiet:
             return
         best = outcome.best
@@ -177,11 +177,11 @@ class Board:
             "" if best is None else f"best {best.value:.4g}" + (" (this)" if is_best else f" (trial {best.number})")
         )
         seconds = "" if trial.seconds is None else f"{trial.seconds:.1f} s"
-        line = f"trial {trial.number:>3} of {outcome.wanted}  {trial.state:<8}  {value}  {record}  {seconds}  {note}{settings}"
+        line = f"trial {trial.number:>3} of {outcome.num_trials}  {trial.state:<8}  {value}  {record}  {seconds}  {note}{settings}"
         click.echo(click.style(line, bold=True) if is_best and sys.stderr.isatty() else line, err=True)
 
     def interrupted(self) -> None:
         """After Ctrl-C."""
         if not self.quiet:
-            done = f"{self.ended} of {self.wanted} trials have ended; " if self.wanted else ""
+            done = f"{self.ended} of {self.num_trials} trials have ended; " if self.num_trials else ""
             click.echo(f"\n{done}the same command continues the study, --show prints it", err=True)

@@ -22,29 +22,29 @@ class RareLabels:
 
     min_count: int
     name: str | None
-    kept: frozenset[str] | None = None  # None: all labels
+    frequent: frozenset[str] | None = None  # None: all labels
     rare: dict[str, int] = field(default_factory=dict)
 
     def fit(self, labels: Counter[str]) -> None:
         """Decide which labels to keep from their counts in train."""
-        self.kept = frozenset(label for label, rows in labels.items() if rows >= self.min_count)
+        self.frequent = frozenset(label for label, rows in labels.items() if rows >= self.min_count)
         rare = [(label, rows) for label, rows in labels.items() if rows < self.min_count]
         self.rare = dict(sorted(rare, key=lambda item: (-item[1], item[0]))[:MAX_CLASSES])
 
     def apply(self, rows: Rows, label: int, cells: ModuleType, repairs: Repairs) -> Rows:
         """Drop rows with rare labels, or rename those labels; label: index of the label column, cells: its kind."""
-        kept = self.kept
-        if kept is None:
+        kept_labels = self.frequent
+        if kept_labels is None:
             return rows
         column = rows.columns[label]
-        mask = [kept.issuperset(cells.names(cell)) for cell in column]
+        mask = [kept_labels.issuperset(cells.names(cell)) for cell in column]
         if all(mask):
             return rows
         repairs.counts["rare_label_rows"] += mask.count(False)
-        for name in sorted({name for cell in column for name in cells.names(cell)} - kept - self.rare.keys()):
+        for name in sorted({name for cell in column for name in cells.names(cell)} - kept_labels - self.rare.keys()):
             self.rare[name] = 0  # in valid and test files only
         rows.columns[label] = [
-            cell if keep else cells.replace(cell, lambda name: name if name in kept else self.name)
+            cell if keep else cells.replace(cell, lambda name: name if name in kept_labels else self.name)
             for cell, keep in zip(column, mask, strict=True)
         ]
         return rows.keep([cell is not None for cell in rows.columns[label]])
@@ -136,7 +136,7 @@ class RowReader:
     def _clean(self, rows: Rows) -> Rows:
         if self.accepted:
             rows = self._filter(rows)
-        rows = self.repairs.mend(rows)
+        rows = self.repairs.repair(rows)
         rows = self.repairs.drop_empty(rows, self.required)
         for field_index, cells in enumerate(self.cells):
             if hasattr(cells, "parse"):

@@ -42,8 +42,8 @@ def decode_png(contents: tf.Tensor) -> tf.Tensor:
     # Eight bytes for width and height follow a signature, a length and a name of 16; padded, so that they exist.
     header = tf.io.decode_raw(tf.strings.substr(contents + b"\0" * 24, 16, 8), tf.uint8)
     digits = tf.reshape(tf.cast(header, tf.int64), [2, 4])
-    sides = tf.linalg.matvec(digits, tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64))
-    contents = require_size(contents, tf.reduce_prod(sides))
+    dimensions = tf.linalg.matvec(digits, tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64))
+    contents = require_size(contents, tf.reduce_prod(dimensions))
     pixels = tf.cast(tf.io.decode_png(contents, channels=4), tf.float32)
     alpha = pixels[:, :, 3:] / 255.0
     return pixels[:, :, :3] * alpha + WHITE * (1.0 - alpha)
@@ -62,9 +62,9 @@ def require_size(contents: tf.Tensor, pixels: tf.Tensor) -> tf.Tensor:
     return require(contents, holds, f"a picture of 1 to {MAX_PIXELS:,} pixels, found", pixels)
 
 
-def require(contents: tf.Tensor, holds: tf.Tensor, expected: str, found: tf.Tensor) -> tf.Tensor:
+def require(contents: tf.Tensor, holds: tf.Tensor, expected: str, actual: tf.Tensor) -> tf.Tensor:
     """The contents, which exist only once the condition was found to hold; else fails with InvalidArgumentError "expected ..."."""
-    check = tf.debugging.Assert(holds, [f"expected {expected}", found])
+    check = tf.debugging.Assert(holds, [f"expected {expected}", actual])
     with tf.control_dependencies([] if check is None else [check]):  # None when run op by op
         return tf.identity(contents)
 

@@ -105,7 +105,7 @@ class Repairs:
             return ""
         return value_text(value)
 
-    def mend(self, rows: Rows) -> Rows:
+    def repair(self, rows: Rows) -> Rows:
         """Remove NUL characters, replace lone surrogates, drop or cut long texts, and count these repairs.
 
         ["caf\\udce9", "a\\0b"] -> ["caf\\ufffd", "ab"]

@@ -207,8 +207,8 @@ def sample(folder: str | Path, split: str, columns: Sequence[str], count: int) -
     """At most `count` rows of a split, evenly spaced over its first record batch: {column: cells}; empty lists without rows."""
     rows = next(read(folder, split, columns), None)
     total = rows.num_rows if rows is not None else 0
-    places = [at * total // min(count, total) for at in range(min(count, total))]
-    return {name: [rows[name][at].as_py() for at in places] if rows is not None else [] for name in columns}
+    positions = [at * total // min(count, total) for at in range(min(count, total))]
+    return {name: [rows[name][at].as_py() for at in positions] if rows is not None else [] for name in columns}
 
 
 def count_rows(folder: str | Path, split: str) -> int:

@@ -81,7 +81,7 @@ class SplitAssigner:
     first: FirstKeys = field(default_factory=FirstKeys)
     left_out: int = 0
 
-    def deal(self, batch: Batch, name: str, shares: Mapping[str, float]) -> None:
+    def assign(self, batch: Batch, name: str, shares: Mapping[str, float]) -> None:
         """Write a batch from the files of split `name` to that split and to the splits cut from it by shares."""
         import numpy as np
 
@@ -138,15 +138,17 @@ class SplitAssigner:
         # Leaks into train are counted at the end. Splits cut from the same files share no texts.
         disjoint = {split.name, *cut} if split.name in cut else {split.name}
         leaked = np.zeros(len(batch), bool)
-        for other in self.splits.values() if drop or split.name != "train" else ():
-            if other.name != "train" and other.name not in disjoint:
-                leaked |= other.source_keys.contains(batch.source_keys)
+        for other_split in self.splits.values() if drop or split.name != "train" else ():
+            if other_split.name != "train" and other_split.name not in disjoint:
+                leaked |= other_split.source_keys.contains(batch.source_keys)
         split.counts["leaks_dropped" if drop else "leaks_held_out"] += int((keep & leaked).sum())
-        kept = batch.select(keep & ~leaked if drop else keep)
-        if len(kept):
-            split.write(kept)
+        kept_batch = batch.select(keep & ~leaked if drop else keep)
+        if len(kept_batch):
+            split.write(kept_batch)
             if cut:
-                self.first.add(split.name, None if self.label is None else kept.columns[self.label], kept.source_keys)
+                self.first.add(
+                    split.name, None if self.label is None else kept_batch.columns[self.label], kept_batch.source_keys
+                )
 
 
 def label_counts(split: Split) -> dict[str, int] | None:
@@ -158,30 +160,30 @@ def label_counts(split: Split) -> dict[str, int] | None:
     return {NO_LABEL: split.counts["rows"]} if split.counts["rows"] else {}
 
 
-def moves_into_train(dealer: SplitAssigner, shares: Iterable[str]) -> dict[int, str]:
+def moves_into_train(assigner: SplitAssigner, shares: Iterable[str]) -> dict[int, str]:
     """Return moves into train for labels that have no row there."""
-    train = label_counts(dealer.splits["train"])
+    train = label_counts(assigner.splits["train"])
     moves: dict[int, str] = {}
     present = set(train or ())
     for other in sorted(shares, reverse=True) if train is not None else ():
-        for label in label_counts(dealer.splits[other]) or ():
-            key = next(iter(dealer.first.keys.get(other, {}).get(label, ())), None)
-            if label not in present and key is not None and dealer.moves.get(key) != "train":
+        for label in label_counts(assigner.splits[other]) or ():
+            key = next(iter(assigner.first.keys.get(other, {}).get(label, ())), None)
+            if label not in present and key is not None and assigner.moves.get(key) != "train":
                 present.add(label)
                 moves[key] = "train"
     return moves
 
 
-def moves_out_of_train(dealer: SplitAssigner, shares: Mapping[str, float]) -> dict[int, str]:
+def moves_out_of_train(assigner: SplitAssigner, shares: Mapping[str, float]) -> dict[int, str]:
     """Return moves out of train for labels that are missing in a split although they have enough rows for it."""
-    tables = {name: label_counts(dealer.splits[name]) for name in ("train", *shares)}
+    tables = {name: label_counts(assigner.splits[name]) for name in ("train", *shares)}
     train = tables["train"]
     moves: dict[int, str] = {}
     if train is None or any(table is None for table in tables.values()):
         return moves
     for label in train:
         rows = sum((table or {}).get(label, 0) for table in tables.values())
-        keys = list(dealer.first.keys.get("train", {}).get(label, ()))
+        keys = list(assigner.first.keys.get("train", {}).get(label, ()))
         for other, share in shares.items():
             # At least one text stays in train; another label's move may have used one already.
             keys = [key for key in keys if key not in moves]

@@ -58,12 +58,12 @@ def log_repairs(source: object, repairs: Repairs) -> None:
         log.warning("%s: %s", source, "; ".join(lines))
 
 
-def build_stats(splits: Mapping[str, Split], read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
-    """Build the content of stats.json; read: rows read for each split, before any were dropped."""
+def build_stats(splits: Mapping[str, Split], rows_read: Mapping[str, int], repairs: Repairs) -> dict[str, Any]:
+    """Build the content of stats.json; rows_read: rows read for each split, before any were dropped."""
     names = [name for name in shards.SPLITS if name in splits]
     train = splits["train"]
     return {
-        "rows_read": {name: read[name] for name in names if name in read},
+        "rows_read": {name: rows_read[name] for name in names if name in rows_read},
         "repairs": {
             name: repairs.counts[name] for name in (*REPAIRS, *MAIL_REPAIRS) if name in REPAIRS or repairs.counts[name]
         },

@@ -125,12 +125,12 @@ def whole_lines(path: Path, chunks: Iterable[AnyStr], end: AnyStr) -> Iterator[A
     pending: list[AnyStr] = []
     size = 0
     for chunk in chunks:
-        cut = chunk.rfind(end)
-        if cut >= 0:
-            pending.append(chunk[:cut])
+        last_break = chunk.rfind(end)
+        if last_break >= 0:
+            pending.append(chunk[:last_break])
             yield end[:0].join(pending)
             pending, size = [], 0
-            chunk = chunk[cut + 1 :]
+            chunk = chunk[last_break + 1 :]
         pending.append(chunk)
         size += len(chunk)
         if size > MAX_LINE_BYTES:

@@ -73,8 +73,8 @@ def bank_index(state):
     lengths = tf.reduce_sum(tf.cast(phrases != 0, tf.int32), axis=-1)  # [N, P]
     while lengths.shape.rank < met.shape.rank:
         lengths = lengths[:, None]
-    held = tf.reduce_sum(tf.where(met, lengths, 0), axis=-1)
-    return held + tf.reduce_max(tf.where(met, 0, progress(state["runs"])), axis=-1)
+    num_met_tokens = tf.reduce_sum(tf.where(met, lengths, 0), axis=-1)
+    return num_met_tokens + tf.reduce_max(tf.where(met, 0, progress(state["runs"])), axis=-1)
 
 
 class BankCandidates(BestCandidates):
@@ -92,8 +92,8 @@ class BankCandidates(BestCandidates):
         state = now.rule_state[-1]
         after = advance_state(state, tf.reshape(now.token, [rows * beam, width]))
         bank = tf.reshape(bank_index(after), [rows, beam * width])
-        held = tf.reshape(tf.reduce_all(state["met"], axis=1), [rows, beam, 1])
-        log_probs = tf.where(tf.equal(now.token, now.end_id) & ~held, NEG_INF, now.log_probs)
+        all_met = tf.reshape(tf.reduce_all(state["met"], axis=1), [rows, beam, 1])
+        log_probs = tf.where(tf.equal(now.token, now.end_id) & ~all_met, NEG_INF, now.log_probs)
         # The end of a hypothesis that contains all of its phrases belongs to the last bank.
         full = tf.reduce_sum(tf.cast(state["phrases"] != 0, tf.int32), axis=[1, 2])
         ending = tf.reshape(tf.equal(now.token, now.end_id), [rows, beam * width])

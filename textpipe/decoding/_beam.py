@@ -136,11 +136,11 @@ def search(model, inputs, config, rules, strategy, *, beam, groups=1):
             "ids": tf.concat([grown["ids"], follow(live["ids"], parent, token)], axis=1),
             "slots": tf.concat([grown["slots"], follow(live["slots"], parent, parent)], axis=1),
         }
-        kept = {name: tf.gather(part, chosen, batch_dims=1) for name, part in pool.items()} | {"scores": scores}
-        held = ends | grown
+        best = {name: tf.gather(part, chosen, batch_dims=1) for name, part in pool.items()} | {"scores": scores}
+        previous = ends | grown
         ends = {
-            name: tf.where(tf.reshape(done, [-1, *[1] * (len(part.shape) - 1)]), held[name], part)
-            for name, part in kept.items()
+            name: tf.where(tf.reshape(done, [-1, *[1] * (len(part.shape) - 1)]), previous[name], part)
+            for name, part in best.items()
         }
 
         # Live hypotheses.

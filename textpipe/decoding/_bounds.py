@@ -36,16 +36,18 @@ def bounds(
     limits = {}
     for name, dtype in decoder.OPTIONS.items():
         kind = int if dtype.startswith("int") else float
-        own = getattr(config, name) or 0
+        configured = getattr(config, name) or 0
         low = lower_bound(type(config).model_fields[name])
-        high = max(getattr(decoder, "BOUNDS", {}).get(name, LARGEST[dtype]), own)
+        high = max(getattr(decoder, "BOUNDS", {}).get(name, LARGEST[dtype]), configured)
         if name in upper:
             high = upper[name]
             if not math.isfinite(high) or kind(high) != high or not low <= high <= LARGEST[dtype]:
                 expected = "a whole number" if kind is int else "a number"
                 raise ValueError(f"bounds: {name} expects {expected} of at least {low}, found {high!r}")
-            if high < own:
-                raise ValueError(f"bounds: {name} = {high!r} is less than [decode] {name} = {own!r}; raise the bound")
+            if high < configured:
+                raise ValueError(
+                    f"bounds: {name} = {high!r} is less than [decode] {name} = {configured!r}; raise the bound"
+                )
         limits[name] = [kind(low), kind(0 if name in useless else high)]
     return limits
 
@@ -74,15 +76,15 @@ def check_bounds(options: Mapping[str, "tf.Tensor"], limits: Bounds) -> dict[str
     return checked
 
 
-def check_tokens(name: str, text: "tf.Tensor", own: "tf.Tensor", codec: Any) -> "tf.Tensor":
-    """A text option [B] as a tensor that fails in graph if a row has more tokens than TOKENS and than `own` [1]."""
+def check_tokens(name: str, text: "tf.Tensor", configured: "tf.Tensor", codec: Any) -> "tf.Tensor":
+    """A text option [B] as a tensor that fails in graph if a row has more tokens than TOKENS and than `configured` [1]."""
     import tensorflow as tf
 
     def longest(text: "tf.Tensor") -> "tf.Tensor":
         lengths = codec.encode(tf.strings.regex_replace(text, r"[\r\n]+", " ")).row_lengths()
         return tf.reduce_max(tf.concat([lengths, tf.zeros([1], lengths.dtype)], axis=0))
 
-    limit = tf.maximum(longest(own), TOKENS[name])
+    limit = tf.maximum(longest(configured), TOKENS[name])
     message = f"option {name} must be at most {TOKENS[name]} tokens long, found"
     return with_checks(text, tf.debugging.Assert(longest(text) <= limit, [message, longest(text)]))
 

@@ -205,13 +205,13 @@ def keep_best(ends, scores, log_probs, history):
     count = tf.shape(ends["scores"])[1]
     scores, chosen = tf.math.top_k(tf.concat([ends["scores"], scores], axis=1), count)
     before = tf.pad(ends["history"], [[0, 0], [0, 0], [0, 1]])
-    there = scores > NEG_INF
+    is_finished = scores > NEG_INF
     log_probs = tf.gather(tf.concat([ends["log_probs"], log_probs], axis=1), chosen, batch_dims=1)
     history = tf.gather(tf.concat([before, history], axis=1), chosen, batch_dims=1)
     return {
         "scores": scores,
-        "log_probs": tf.where(there, log_probs, NEG_INF),
-        "history": tf.where(there[:, :, None], history, 0),
+        "log_probs": tf.where(is_finished, log_probs, NEG_INF),
+        "history": tf.where(is_finished[:, :, None], history, 0),
     }
 
 

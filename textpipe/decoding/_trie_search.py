@@ -134,8 +134,8 @@ def forced_log_probs(model, inputs, row, ids):
         before = tf.where(step > 0, ids[:count, tf.maximum(step - 1, 0)], model.start_id)
         logits, state, _ = step_once(state, before)
         logits = tf.cast(logits, tf.float32)
-        own = tf.gather(logits, ids[:count, step], batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
-        return step + 1, state, tf.concat([total[:count] + own, total[count:]], axis=0)
+        token_log_probs = tf.gather(logits, ids[:count, step], batch_dims=1) - tf.reduce_logsumexp(logits, axis=1)
+        return step + 1, state, tf.concat([total[:count] + token_log_probs, total[count:]], axis=0)
 
     state = model.start(encoded)
     longest = tf.reduce_max(lengths)
@@ -158,8 +158,8 @@ def in_blocks(function, inputs, hypotheses, vocab_size: int, *more):
 
     def body(start, parts):
         block = {name: part[start : start + size] for name, part in inputs.items()}
-        found = function(block, *(part[start : start + size] for part in more))
-        return start + size, parts.write(start // size, found)
+        outputs = function(block, *(part[start : start + size] for part in more))
+        return start + size, parts.write(start // size, outputs)
 
     _, parts = tf.while_loop(lambda start, _: start < rows, body, (0, parts), parallel_iterations=1)
     return parts.concat()

@@ -51,9 +51,9 @@ def decode(model, inputs, config, options=None, *, codec=None):
     config = with_options(config, options, OPTIONS, TEXTS)
     rules = Rules(config.rules, codec, config.prefix)
     if options and "beam_size" in options:
-        fits = tf.equal(config.beam_size % groups, 0)
+        divisible = tf.equal(config.beam_size % groups, 0)
         tf.debugging.Assert(
-            fits, [f"option beam_size must be a multiple of groups = {groups}, found", config.beam_size]
+            divisible, [f"option beam_size must be a multiple of groups = {groups}, found", config.beam_size]
         )
     size = config.beam_size // groups
     strategy = hamming(groups, size, config.strength)

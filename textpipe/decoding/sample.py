@@ -109,8 +109,8 @@ def nucleus(probabilities, uniform, top_k, top_p, done):
 
     def pick(likeliest, token, uniform):
         share = likeliest / tf.where(limited, tf.reduce_sum(likeliest, axis=1, keepdims=True), 1.0)
-        kept = tf.where(tf.cumsum(share, axis=1, exclusive=True) < top_p, share, 0.0)
-        return tf.gather(token, inverse(kept, uniform), batch_dims=1)
+        nucleus_share = tf.where(tf.cumsum(share, axis=1, exclusive=True) < top_p, share, 0.0)
+        return tf.gather(token, inverse(nucleus_share, uniform), batch_dims=1)
 
     width = tf.minimum(tf.where(limited, top_k, NUCLEUS), vocab_size)
     likeliest, token = tf.math.top_k(probabilities, width)

@@ -16,16 +16,16 @@ class ProcessWorker:
     """A worker process and this end of its socket."""
 
     def __init__(self, environment: Mapping[str, str]):
-        here, there = socket.socketpair()
-        with there:
+        parent_socket, child_socket = socket.socketpair()
+        with child_socket:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "textpipe.engines._worker", str(there.fileno())],
+                [sys.executable, "-m", "textpipe.engines._worker", str(child_socket.fileno())],
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                pass_fds=[there.fileno()],
+                pass_fds=[child_socket.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else None,
             )
-        self.connection = connection.Connection(here.detach())
+        self.connection = connection.Connection(parent_socket.detach())
 
     def send(self, method: str, *arguments: object) -> None:
         """Ask for an answer; a worker that has died is noticed by `receive`."""

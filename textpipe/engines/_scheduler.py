@@ -44,15 +44,17 @@ class Scheduler:
         unreadable: Exception | None = None  # raised by `items`; results of the items before it come first
         waiting: deque[tuple[int, bytes]] = deque()
         answers: dict[int, bytes] = {}
-        first, taken, deaths, exhausted = 0, 0, 0, False  # first: the number of the next result
+        first, num_read, deaths, exhausted = 0, 0, 0, False  # first: the number of the next result
         try:
             while True:
                 while (
-                    not exhausted and taken < first + WINDOW * self.size and len(waiting) + len(self.busy) < self.size
+                    not exhausted
+                    and num_read < first + WINDOW * self.size
+                    and len(waiting) + len(self.busy) < self.size
                 ):
                     try:
                         waiting.append(next(numbered))
-                        taken += 1
+                        num_read += 1
                     except StopIteration:
                         exhausted = True
                     except Exception as error:

@@ -188,13 +188,13 @@ class CommandActor:
         _worker.enter(folder, path, environment)
         self.lock = threading.Lock()
         self.process: Any = None
-        self.early: list[int] = []  # signals sent before the process started
+        self.pending_signals: list[int] = []  # signals sent before the process started
 
     def run(self, words: list[str], environment: dict[str, str], log: str) -> int:
         """The exit code."""
         with self.lock:
             self.process = start_here([sys.executable, *words[1:]], environment, Path(log))
-            for sig in self.early:
+            for sig in self.pending_signals:
                 self.process.send_signal(sig)
         return self.process.wait()
 
@@ -202,7 +202,7 @@ class CommandActor:
         """Pass a signal on."""
         with self.lock:
             if self.process is None:
-                self.early.append(sig)
+                self.pending_signals.append(sig)
             else:
                 self.process.send_signal(sig)
 

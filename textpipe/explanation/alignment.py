@@ -27,24 +27,34 @@ def tokens(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in TOKEN.finditer(text)]
 
 
-def align(given: str, normalized: str) -> list[Span]:
+def align(original: str, normalized: str) -> list[Span]:
     """The words and punctuation marks of the normalized text with their place in the given one, in order.
 
     Words are compared after NFKC and case folding. Where a step replaced some, all of the replacement is one span:
     ("See https://a.b now", "see <url> now") -> "see", "<url>" as "https://a.b", "now".
     """
-    ours, theirs = tokens(normalized), tokens(given)
-    first, second = ([fold(text[a:b]) for a, b in spans] for text, spans in ((normalized, ours), (given, theirs)))
+    normalized_spans, original_spans = tokens(normalized), tokens(original)
+    first, second = (
+        [fold(text[a:b]) for a, b in spans]
+        for text, spans in ((normalized, normalized_spans), (original, original_spans))
+    )
     longest = max(len(first), len(second))
     blocks = matching_blocks(first, second) if longest <= MAX_EXACT else matching_in_order(first, second)
     spans: list[Span] = []
     i = j = 0
     for at, other, size in [*blocks, (len(first), len(second), 0)]:
         if at > i and other > j and is_replacement(at - i, other - j):
-            spans.append(Span(theirs[j][0], theirs[other - 1][1], ours[i][0], ours[at - 1][1]))
+            spans.append(
+                Span(
+                    original_spans[j][0],
+                    original_spans[other - 1][1],
+                    normalized_spans[i][0],
+                    normalized_spans[at - 1][1],
+                )
+            )
         else:
-            spans += [Span(None, None, *ours[k]) for k in range(i, at)]
-        spans += [Span(*theirs[other + k], *ours[at + k]) for k in range(size)]
+            spans += [Span(None, None, *normalized_spans[k]) for k in range(i, at)]
+        spans += [Span(*original_spans[other + k], *normalized_spans[at + k]) for k in range(size)]
         i, j = at + size, other + size
     return spans
 
@@ -71,23 +81,23 @@ def matching_blocks(first: Sequence[str], second: Sequence[str]) -> list[tuple[i
 
 def matching_in_order(first: Sequence[str], second: Sequence[str]) -> list[tuple[int, int, int]]:
     """As matching_blocks, in one pass: each word is matched with its next occurrence within MAX_SKIPPED words."""
-    places: dict[str, list[int]] = defaultdict(list)
+    positions: dict[str, list[int]] = defaultdict(list)
     for at, word in enumerate(second):
-        places[word].append(at)
+        positions[word].append(at)
     blocks: list[tuple[int, int, int]] = []
     at = 0
     for number, word in enumerate(first):
-        known = places.get(word, [])
+        known = positions.get(word, [])
         nearest = bisect.bisect_left(known, at)
         if nearest == len(known) or known[nearest] - at > MAX_SKIPPED:
             continue
-        place = known[nearest]
+        position = known[nearest]
         # A word alone is weak evidence that everything before it was removed.
-        if place > at and first[number + 1 : number + 2] != second[place + 1 : place + 2]:
+        if position > at and first[number + 1 : number + 2] != second[position + 1 : position + 2]:
             continue
-        if blocks and blocks[-1][0] + blocks[-1][2] == number and blocks[-1][1] + blocks[-1][2] == place:
+        if blocks and blocks[-1][0] + blocks[-1][2] == number and blocks[-1][1] + blocks[-1][2] == position:
             blocks[-1] = (*blocks[-1][:2], blocks[-1][2] + 1)
         else:
-            blocks.append((number, place, 1))
-        at = place + 1
+            blocks.append((number, position, 1))
+        at = position + 1
     return blocks

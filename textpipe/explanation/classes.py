@@ -52,7 +52,7 @@ def strongest(subject: Subject, *, top: int, label: str | None = None, artifacts
         for field, column, _ in group:
             columns[field].add(column)
     source, texts = training_texts(subject, artifacts)
-    names = {field: column_names(subject, field, wanted, texts) for field, wanted in columns.items()}
+    names = {field: column_names(subject, field, column_set, texts) for field, column_set in columns.items()}
     table = {
         name: [{"field": field, "name": names[field][column], "weight": weight} for field, column, weight in group]
         for name, group in rows.items()

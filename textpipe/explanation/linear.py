@@ -89,12 +89,12 @@ def explain(subject: Subject, linear: Linear, row: Row, outputs: Mapping[str, An
     rest = 0.0
     for name, (columns, values) in rows.items():
         weights = sign * linear.kernels[name][columns, at]
-        found = explain_field(subject, name, row[name], columns, values, weights)
-        if found is None:
+        explained = explain_field(subject, name, row[name], columns, values, weights)
+        if explained is None:
             return None
-        parts += found[0]
-        rest += found[1]
-        strongest += found[2]
+        parts += explained[0]
+        rest += explained[1]
+        strongest += explained[2]
     logit = sign * float(linear.logits(rows)[at])
     labels = list(subject.about["labels"])
     strongest.sort(key=lambda feature: -abs(feature.contribution))
@@ -170,16 +170,16 @@ def ngram_names(grams: Sequence[ngram_spans.Grams], buckets: np.ndarray, chosen:
     return {k: " / ".join(known) for k, known in names.items()}
 
 
-def parts_of(name: str, given: str, text: str, per_character: np.ndarray) -> list[Part]:
+def parts_of(name: str, original: str, text: str, per_character: np.ndarray) -> list[Part]:
     """Contributions of characters of the normalized text as those of words of the given one."""
     sums = np.concatenate([[0.0], np.cumsum(per_character)])
     parts = []
-    spans = alignment.align(given, text)
+    spans = alignment.align(original, text)
     # What stands between two words (a joining mark, for example) goes to the first of them.
     edges = [0, *(span.first for span in spans[1:]), len(text)]
     for number, span in enumerate(spans):
         value = float(sums[edges[number + 1]] - sums[edges[number]])
-        shown = text[span.first : span.last] if span.start is None else given[span.start : span.end]
+        shown = text[span.first : span.last] if span.start is None else original[span.start : span.end]
         parts.append(Part(name, shown, span.start, span.end, value))
     if not spans and len(text):
         parts.append(Part(name, text, None, None, float(sums[-1])))

@@ -112,8 +112,8 @@ def of_characters(text: str, config: SimpleNamespace, offset: int) -> list[Grams
             )
         )
     short = np.flatnonzero(padded < shortest)
-    whole = tf.constant([f" {tokens[at]} " for at in short], tf.string)
-    grams.append(Grams(units, hashed(whole, "characters", config) + offset, bases[short], padded[short]))
+    padded_tokens = tf.constant([f" {tokens[at]} " for at in short], tf.string)
+    grams.append(Grams(units, hashed(padded_tokens, "characters", config) + offset, bases[short], padded[short]))
     return grams
 
 

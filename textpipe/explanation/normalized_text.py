@@ -15,7 +15,7 @@ def functions(signature: Any, dtypes: Mapping[str, str]) -> dict[str, Callable[[
     graph = signature.graph.as_graph_def()
     library = {function.signature.name: function for function in graph.library.function}
     bodies = [library[called(node)] for node in graph.node if node.op in CALLS and called(node) in library]
-    found = {}
+    function_names = {}
     for body in bodies:
         producers = {node.name: node for node in body.node_def}
         arguments = {argument.name for argument in body.signature.input_arg}
@@ -23,8 +23,8 @@ def functions(signature: Any, dtypes: Mapping[str, str]) -> dict[str, Callable[[
             if node.op in CALLS and called(node).startswith(STEM) and len(node.input) == 1:
                 for name in sources(node, producers, arguments):
                     if dtypes.get(name) == "string":
-                        found[name] = called(node)
-    return {name: text_function(graph.library, function) for name, function in found.items()}
+                        function_names[name] = called(node)
+    return {name: text_function(graph.library, function) for name, function in function_names.items()}
 
 
 def called(node: Any) -> str:
@@ -34,17 +34,17 @@ def called(node: Any) -> str:
 
 def sources(node: Any, producers: Mapping[str, Any], arguments: set[str]) -> Iterator[str]:
     """The arguments that a node's first inputs come from, through the operations that only add a row."""
-    seen: set[str] = set()
-    waiting = [node.input[0]]
-    while waiting:
-        name = waiting.pop().lstrip("^").split(":")[0]
-        if name in seen:
+    visited: set[str] = set()
+    pending = [node.input[0]]
+    while pending:
+        name = pending.pop().lstrip("^").split(":")[0]
+        if name in visited:
             continue
-        seen.add(name)
+        visited.add(name)
         if name in arguments:
             yield name
         elif name in producers and producers[name].op in ("ConcatV2", "Identity"):
-            waiting += producers[name].input
+            pending += producers[name].input
 
 
 def text_function(library: Any, name: str) -> Callable[[str], str]:

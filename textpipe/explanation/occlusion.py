@@ -43,7 +43,7 @@ def explain(subject: Subject, row: Row, outputs: Mapping[str, Any], label: str |
     """The explanation of a class, or of the answer of a model that does not answer with classes."""
     target = Target.of(subject, outputs, label)
     words = {name: alignment.tokens(str(row[name])) for name, dtype in subject.dtypes.items() if dtype == "string"}
-    whole = target.values([row])[0]
+    baseline = target.values([row])[0]
     passages = [Passage(name, 0, 0) for name in subject.dtypes if name not in words and not math.isnan(row[name])]
     length = sum(len(cell) for cell in row.values() if isinstance(cell, str))
     budget = max(FEWEST, min(MAX_ROWS, MAX_CHARACTERS // max(length, 1)))
@@ -55,7 +55,7 @@ def explain(subject: Subject, row: Row, outputs: Mapping[str, Any], label: str |
     for _ in range(MAX_ROUNDS):
         rows = [without(row, passage, words) for passage in passages]
         falls |= {
-            passage: without_rounding(whole - value)
+            passage: without_rounding(baseline - value)
             for passage, value in zip(passages, target.values(rows) if rows else [], strict=True)
         }
         coarse = sorted((passage for passage in falls if passage.size > 1), key=lambda passage: -abs(falls[passage]))
@@ -75,7 +75,7 @@ def explain(subject: Subject, row: Row, outputs: Mapping[str, Any], label: str |
     )
     return Explanation(
         subject.name, OCCLUSION, row, str(outputs.get("answer", target.label)), target.label, target.probability(outputs),
-        whole, parts, note=note, labels=tuple(subject.about.get("labels") or outputs.get("labels") or ()),
+        baseline, parts, note=note, labels=tuple(subject.about.get("labels") or outputs.get("labels") or ()),
     )  # fmt: skip
 
 
@@ -157,8 +157,8 @@ class Target:
 
 def log_odds_of(probabilities: Sequence[float], at: int) -> float:
     """log(p / q): p of class `at`, q of all others; of labels that do not exclude each other, 1 - p."""
-    mine = float(probabilities[at])
+    probability = float(probabilities[at])
     others = math.fsum(float(value) for number, value in enumerate(probabilities) if number != at)
-    if not math.isclose(mine + others, 1.0, abs_tol=1e-3):  # independent labels
-        others = 1.0 - mine
-    return math.log(max(mine, SMALLEST)) - math.log(max(others, SMALLEST))
+    if not math.isclose(probability + others, 1.0, abs_tol=1e-3):  # independent labels
+        others = 1.0 - probability
+    return math.log(max(probability, SMALLEST)) - math.log(max(others, SMALLEST))

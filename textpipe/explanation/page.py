@@ -63,8 +63,8 @@ def coloured(explanation: Contributions, field: str, cell: str) -> str:
 def write(explanation: Contributions, path: Path, top: int = TOP) -> None:
     """Write a page that fetches nothing and runs no script."""
     rows = [
-        [one.name, one.field, f"{one.value:.4g}", f"{one.weight:+.4g}", f"{one.contribution:+.4f}"]
-        for one in list(explanation.features)[:top]
+        [feature.name, feature.field, f"{feature.value:.4g}", f"{feature.weight:+.4g}", f"{feature.contribution:+.4f}"]
+        for feature in list(explanation.features)[:top]
     ]
     sections = [pages.Section("Words", "words", fragment(explanation, top))]
     if rows:

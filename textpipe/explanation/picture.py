@@ -35,7 +35,7 @@ def draw(explanation: Contributions, path: Path, top: int = TOP) -> None:
 def draw_classes(table: Mapping[str, Any], path: Path) -> None:
     """Write the strongest features of the first classes as a picture."""
     groups = {
-        label: [(one["name"], one["weight"]) for one in features]
+        label: [(feature["name"], feature["weight"]) for feature in features]
         for label, features in list(table["classes"].items())[:MAX_CLASSES]
     }
     bars(path, groups, "weight")
@@ -64,10 +64,10 @@ def bars(path: Path, groups: Mapping[str, Sequence[tuple[str, float]]], unit: st
         fig = figure(7.5, sum(heights))
         for number, (title, rows) in enumerate(groups.items(), 1):
             axes = fig.add_subplot(len(groups), 1, number)
-            places = range(len(rows), 0, -1)
+            positions = range(len(rows), 0, -1)
             values = [value for _, value in rows]
-            axes.barh(list(places), values, color=[UP if value > 0 else DOWN for value in values], height=0.7)
-            axes.set_yticks(list(places), [name for name, _ in rows], size=9, **style)
+            axes.barh(list(positions), values, color=[UP if value > 0 else DOWN for value in values], height=0.7)
+            axes.set_yticks(list(positions), [name for name, _ in rows], size=9, **style)
             axes.set_title(title, size=10, loc="left", **style)
             axes.axvline(0, color=QUIET, linewidth=0.8)
             axes.set_xlabel(unit, size=8, color=QUIET)

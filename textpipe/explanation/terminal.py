@@ -48,12 +48,15 @@ def feature_lines(explanation: Contributions, top: int) -> list[str]:
     shown = list(explanation.features)[:top]
     fields = len(explanation.row) > 1
     names = [
-        shorten(repr(f"{one.field}: {one.name}" if fields and one.name != one.field else one.name), 60) for one in shown
+        shorten(
+            repr(f"{feature.field}: {feature.name}" if fields and feature.name != feature.field else feature.name), 60
+        )
+        for feature in shown
     ]
     width = max(map(len, names), default=0)
     lines = [
-        f"  {one.contribution:+9.4f}  {name:<{width}}  {one.value:.4g} x {one.weight:+.4g}"
-        for one, name in zip(shown, names, strict=True)
+        f"  {feature.contribution:+9.4f}  {name:<{width}}  {feature.value:.4g} x {feature.weight:+.4g}"
+        for feature, name in zip(shown, names, strict=True)
     ]
     return ["", "features (value x weight):", *lines] if lines else []
 
@@ -132,8 +135,8 @@ def class_lines(table: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for label, features in table["classes"].items():
         lines += [one_line(label)] + [
-            f"  {one['weight']:+9.4f}  {shorten(one_line(one['name']), 60)!r}"
-            + (f"  ({one['field']})" if len(table["fields"]) > 1 else "")
-            for one in features
+            f"  {feature['weight']:+9.4f}  {shorten(one_line(feature['name']), 60)!r}"
+            + (f"  ({feature['field']})" if len(table["fields"]) > 1 else "")
+            for feature in features
         ] + [""]  # fmt: skip
     return lines[:-1]

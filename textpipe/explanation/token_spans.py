@@ -27,18 +27,18 @@ def spread(
             continue
         match = BYTE.fullmatch(piece)
         letters = bytes([int(match[1], 16)]) if match else piece.replace(SPACE, " ").encode()
-        found = data.find(letters, at, at + len(letters) + MAX_SKIPPED)
-        if found < 0 and letters.strip(b" "):
+        start = data.find(letters, at, at + len(letters) + MAX_SKIPPED)
+        if start < 0 and letters.strip(b" "):
             letters = letters.strip(b" ")  # a space before the first word, or a line break that was read as one
-            found = data.find(letters, at, at + len(letters) + MAX_SKIPPED)
-        if found < 0:
+            start = data.find(letters, at, at + len(letters) + MAX_SKIPPED)
+        if start < 0:
             if letters.strip(b" "):
                 unplaced.append((piece, value))
             else:
                 per_byte[min(at, max(len(data) - 1, 0))] += value
             continue
-        per_byte[found : found + len(letters)] += value / len(letters)
-        at = found + len(letters)
+        per_byte[start : start + len(letters)] += value / len(letters)
+        at = start + len(letters)
     if not data:
         return np.zeros(0), rest + float(per_byte.sum()), unplaced
     starts = np.flatnonzero((np.frombuffer(data, np.uint8) & 0xC0) != 0x80)

@@ -29,8 +29,8 @@ def golden_rows(count: int, inputs: dict[str, Path], servable: Any) -> list[dict
     _golden.fill_features(servable, rows)
     inputs = servable.output.search_inputs(_golden.raw_tensors(servable, rows), _golden.model_inputs(servable, rows))
     blank = _search.is_empty(inputs[servable.source], PAD_ID).numpy()
-    kept = [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
-    return sorted(kept, key=lambda row: len(source_ids(servable, row)))
+    non_blank_rows = [row for row, is_blank in zip(rows, blank, strict=True) if not is_blank]
+    return sorted(non_blank_rows, key=lambda row: len(source_ids(servable, row)))
 
 
 def source_ids(servable: Any, row: dict[str, Any]) -> list[int]:

@@ -66,13 +66,13 @@ def fill_block(layer: Any, block: Any) -> None:
         sublayers.insert(1, layer.attention)
     for sublayer, norm in zip(sublayers, block.norms, strict=True):
         fill_norm(sublayer.layer_norm, norm)
-    inner = block.feed_forward
-    if inner.activation == "swiglu":
-        fill_linear(layer.ffn.linear_0, inner.reads, slice(0, inner.size))
-        fill_linear(layer.ffn.linear_0_noact, inner.reads, slice(inner.size, None))
+    feed_forward = block.feed_forward
+    if feed_forward.activation == "swiglu":
+        fill_linear(layer.ffn.linear_0, feed_forward.reads, slice(0, feed_forward.size))
+        fill_linear(layer.ffn.linear_0_noact, feed_forward.reads, slice(feed_forward.size, None))
     else:
-        fill_linear(layer.ffn.linear_0, inner.reads)
-    fill_linear(layer.ffn.linear_1, inner.writes)
+        fill_linear(layer.ffn.linear_0, feed_forward.reads)
+    fill_linear(layer.ffn.linear_1, feed_forward.writes)
 
 
 def fill_linear(spec: Any, linear: Any, columns: slice = slice(None)) -> None:

@@ -22,14 +22,14 @@ MAX_SHOWN = 5
 @contextlib.contextmanager
 def silent_native_code() -> Iterator[None]:
     """Discard what native code writes to descriptor 2: the converter prints each unsupported op with its call stack before it raises."""
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved_stderr, devnull = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nothing, 2)
+        os.dup2(devnull, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        os.dup2(saved_stderr, 2)
+        os.close(saved_stderr)
+        os.close(devnull)
 
 
 def golden_rows(count: int, inputs: dict[str, Path], servable: Any, answers: Any) -> list[dict[str, Any]]:
@@ -74,16 +74,16 @@ def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[s
     types = {name: details["dtype"] for name, details in run.get_input_details().items()}
     faults, largest, seconds = [], 0.0, []
     for row in rows:
-        sent = {name: np.asarray(value, types[name]) for name, value in row["inputs"].items()}
+        model_inputs = {name: np.asarray(value, types[name]) for name, value in row["inputs"].items()}
         try:
             start = time.perf_counter()
-            found = run(**sent)
+            outputs = run(**model_inputs)
             seconds.append(time.perf_counter() - start)
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"{place}: LiteRT cannot run {describe_row(row)}; the export was discarded: {error}"
             ) from error
-        difference, fault = differences(row["outputs"], found)
+        difference, fault = differences(row["outputs"], outputs)
         largest = max(largest, difference)
         if fault:
             faults.append(f"{describe_row(row)}: {fault}")
@@ -100,25 +100,25 @@ def compare(model: bytes, rows: Sequence[dict[str, Any]], place: Path) -> dict[s
     }
 
 
-def differences(expected: dict[str, Any], found: dict[str, Any]) -> tuple[float, str]:
+def differences(expected: dict[str, Any], actual: dict[str, Any]) -> tuple[float, str]:
     """The largest difference of a row's floating-point outputs, and a description of the fault, or "".
 
     Integers are places of choices. They are not compared, as tied scores may be ranked in either order, except for which are empty (-1).
     """
     import numpy as np
 
-    largest, places = 0.0, False
+    largest, empties_differ = 0.0, False
     for name, value in expected.items():
-        one, other = np.asarray(value), found[name][0]
-        if one.shape != other.shape:
-            return largest, f"{name} {other.tolist()} where {value} was expected"
-        if one.dtype.kind != "f":
-            places = places or bool(((one < 0) != (other < 0)).any())
+        expected_value, actual_value = np.asarray(value), actual[name][0]
+        if expected_value.shape != actual_value.shape:
+            return largest, f"{name} {actual_value.tolist()} where {value} was expected"
+        if expected_value.dtype.kind != "f":
+            empties_differ = empties_differ or bool(((expected_value < 0) != (actual_value < 0)).any())
             continue
-        largest = max(largest, float(np.abs(one - other).max(initial=0)))
-        if not np.allclose(other, one, rtol=RELATIVE, atol=ABSOLUTE):
-            return largest, f"{name} {other.tolist()} where {value} was expected"
-    return largest, "other places are empty" if places else ""
+        largest = max(largest, float(np.abs(expected_value - actual_value).max(initial=0)))
+        if not np.allclose(actual_value, expected_value, rtol=RELATIVE, atol=ABSOLUTE):
+            return largest, f"{name} {actual_value.tolist()} where {value} was expected"
+    return largest, "other places are empty" if empties_differ else ""
 
 
 def describe_row(row: dict[str, Any]) -> str:

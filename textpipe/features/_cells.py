@@ -33,7 +33,7 @@ def parse(text: tf.Tensor, max_rows: int, max_columns: int) -> Parsed:
     columns = tf.where(has_header, tf.minimum(names.row_lengths(), max_columns), 0)  # [N]
     all_rows = tf.maximum(lines.row_lengths() - 1, 0)
     rows = tf.minimum(all_rows, max_rows)
-    cut = tf.math.count_nonzero((all_rows > rows) | (has_header & (names.row_lengths() > columns)))
+    num_truncated = tf.math.count_nonzero((all_rows > rows) | (has_header & (names.row_lengths() > columns)))
     body = lines[:, 1 : max_rows + 1]
     cells = tf.strings.split(body.flat_values, "\t")  # [M, None]
     width = tf.repeat(columns, rows)  # [M]
@@ -43,10 +43,10 @@ def parse(text: tf.Tensor, max_rows: int, max_columns: int) -> Parsed:
     widest = tf.maximum(tf.reduce_max(tf.concat([columns, [0]], axis=0)), 1)
     dense = cells[:, :widest].to_tensor("", shape=[None, None])
     dense = tf.pad(dense, [[0, 0], [0, widest - tf.shape(dense, out_type=tf.int64)[1]]], constant_values="")
-    kept = tf.boolean_mask(dense, tf.sequence_mask(width, widest))
+    cell_values = tf.boolean_mask(dense, tf.sequence_mask(width, widest))
     names = tf.RaggedTensor.from_tensor(names.to_tensor("", shape=[None, None]), lengths=columns)
     names = tf.ragged.map_flat_values(table_text.unescape, names)
-    return Parsed(names, kept, rows, columns, uneven, cut)
+    return Parsed(names, cell_values, rows, columns, uneven, num_truncated)
 
 
 def names_of_columns(text: tf.Tensor) -> tf.RaggedTensor:
@@ -90,7 +90,7 @@ class Cells(Packed):
             axis=1,
         )
         # Cells repeat, and tables of several questions do: each text is read once.
-        cells, place = tf.unique(table.cells)
+        cells, indices = tf.unique(table.cells)
         records = tf.concat(
             [
                 table_text.keys(cells, config.key_words)[:, None],
@@ -103,7 +103,7 @@ class Cells(Packed):
         packed = join(
             tf.RaggedTensor.from_tensor(head),
             from_records(name_records, table.columns),
-            from_records(tf.gather(records, place), table.rows * table.columns),
+            from_records(tf.gather(records, indices), table.rows * table.columns),
         )
         counts = {
             "rows": tf.reduce_sum(table.rows),

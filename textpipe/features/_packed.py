@@ -71,9 +71,9 @@ def count_words(
     counts: Counter[str] = Counter()
     rows = 0
     for batch in values():
-        found = texts(batch)
+        words = texts(batch)
         rows += int(tf.shape(batch)[0])
-        for row in found.to_list():
+        for row in words.to_list():
             counts.update({word.decode() for word in row})
     return counts, rows
 

@@ -61,5 +61,5 @@ def is_in(values: tf.Tensor, known: np.ndarray) -> tf.Tensor:
     if not len(known):
         return tf.zeros_like(values, tf.bool)
     ascending = tf.constant(np.sort(known))
-    place = tf.minimum(tf.searchsorted(ascending, values), len(known) - 1)
-    return tf.gather(ascending, place) == values
+    index = tf.minimum(tf.searchsorted(ascending, values), len(known) - 1)
+    return tf.gather(ascending, index) == values

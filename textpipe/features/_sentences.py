@@ -56,13 +56,13 @@ class SentenceIds(tf.Module):
         """The sentences that are kept [N, None] string, and the number of all non-blank lines [N]."""
         lines = tf.strings.split(text, "\n")
         blank = tf.strings.regex_full_match(lines.flat_values, r"[\s\p{Z}\p{Cc}\p{Cf}]*")
-        found = tf.ragged.boolean_mask(lines, lines.with_flat_values(~blank))
-        counts = found.row_lengths()
+        sentences = tf.ragged.boolean_mask(lines, lines.with_flat_values(~blank))
+        counts = sentences.row_lengths()
         # So that every row has a token.
         filler = tf.RaggedTensor.from_row_lengths(
             tf.fill([tf.math.count_nonzero(counts == 0)], ""), tf.cast(counts == 0, tf.int64)
         )
-        return tf.concat([found[:, -self.max_sentences :], filler], axis=1), counts
+        return tf.concat([sentences[:, -self.max_sentences :], filler], axis=1), counts
 
     def rows(self, text: tf.Tensor) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
         """[N] string -> ids without padding [N, None] int32, sentences kept per row [N], and how many rows and sentences were cut [2]."""

@@ -27,9 +27,9 @@ def learn(config: Config, values: Callable[[], Iterable[Any]], folder: Path, nam
     counts = _classes.count_labels(values)
     counts.pop(config.out_of_scope or "", None)
     if len(counts) < 2:
-        found = f"only the label {next(iter(counts))!r}" if counts else "no label"
+        label_description = f"only the label {next(iter(counts))!r}" if counts else "no label"
         raise DataError(
-            f"[vectorize] train: the {sum(counts.values()):,} rows have {found} in {name!r}, but a classifier needs two "
+            f"[vectorize] train: the {sum(counts.values()):,} rows have {label_description} in {name!r}, but a classifier needs two "
             "or more; check [ingest] columns, or add rows with other labels"
         )
     _classes.write(folder, name, sorted(counts))

@@ -103,7 +103,7 @@ def check(
             (name, differences.compare(loss.along(variable, line), float(analytic), value, tolerance))
             for name, line, analytic in lines
         ]
-        at, worst = max(compared, key=lambda one: (not one[1].passed, one[1].error))
+        at, worst = max(compared, key=lambda comparison: (not comparison[1].passed, comparison[1].error))
         reports.append(
             ParameterReport(
                 path=variable.path,
@@ -111,11 +111,11 @@ def check(
                 size=gradient.size,
                 entries=sum(not name.startswith("direction") for name, _ in compared),
                 directions=sum(name.startswith("direction") for name, _ in compared),
-                kinks=sum(one.state == "kink" for _, one in compared),
+                kinks=sum(comparison.state == "kink" for _, comparison in compared),
                 norm=float(np.linalg.norm(gradient)),
                 worst=worst,
                 at=at,
-                passed=all(one.passed for _, one in compared),
+                passed=all(comparison.passed for _, comparison in compared),
             )
         )
     loss.restore()
@@ -134,7 +134,7 @@ def lines_through(
         rest = random.choice(flat.size, entries, replace=False)
         chosen = np.unique(np.concatenate([some, np.setdiff1d(rest, some)[: entries - len(some)]]))
     for entry in chosen:
-        index = tuple(int(one) for one in np.unravel_index(entry, gradient.shape))
+        index = tuple(int(coordinate) for coordinate in np.unravel_index(entry, gradient.shape))
         yield str(list(index)), index, flat[entry]
     for number in range(directions if flat.size > 1 else 0):
         direction = random.normal(size=gradient.shape)
@@ -157,17 +157,21 @@ class Loss:
             raise ConfigError(f"gradcheck: expected float64 parameters, found others: {', '.join(wrong)}")
         # Dropout draws from seed variables, batch normalization updates its means: every value starts from the same state.
         trained = {id(variable) for variable in self.model.trainable_variables}
-        self.states = [(one, one.numpy()) for one in self.model.variables if id(one) not in trained]
+        self.states = [
+            (state_variable, state_variable.numpy())
+            for state_variable in self.model.variables
+            if id(state_variable) not in trained
+        ]
         steps = Steps(self.model, None, settings, tf.distribute.get_strategy(), problem.num_rows, objective)
         inputs, target = problem.inputs, problem.target
         total = tf.cast(objective.weight(target), tf.float64)
         draws = steps.draws(1, 0)
         # Only the objective's own gradients know smoothed labels of texts, and what is drawn.
-        own = hasattr(steps.objective, "gradients") and (draws or settings.label_smoothing)
+        custom_gradients = hasattr(steps.objective, "gradients") and (draws or settings.label_smoothing)
 
         def value():
             self.restore()
-            if own:
+            if custom_gradients:
                 variables = [variable.value for variable in self.model.trainable_variables]
                 options = {"total": total, "config": settings, "draws": draws}
                 sums, _ = steps.objective.gradients(self.model, inputs, target, variables, **options)
@@ -182,7 +186,7 @@ class Loss:
             with tf.GradientTape() as tape:
                 penalty = steps.penalty()
             extra = tape.gradient(penalty, variables, unconnected_gradients="zero")
-            return [one + tf.cast(two, one.dtype) for one, two in zip(gradients, extra, strict=True)]
+            return [gradient + tf.cast(added, gradient.dtype) for gradient, added in zip(gradients, extra, strict=True)]
 
         self.traced_value = tf.function(value, autograph=False).get_concrete_function()
         self.traced_gradients = tf.function(gradients, autograph=False).get_concrete_function()

@@ -47,23 +47,23 @@ def compare(function: Function, analytic: float, value: float, tolerance: float)
     outer, inner = sides(function, STEP), sides(function, STEP / 2)
     numeric = (4 * central(inner, STEP / 2) - central(outer, STEP)) / 3
     error = relative(analytic, numeric, smallest)
-    slopes = extrapolated_slopes(outer, inner, value, STEP)
-    if error <= tolerance and relative(*slopes, smallest) <= 1e-3:
+    derivatives = one_sided_derivatives(outer, inner, value, STEP)
+    if error <= tolerance and relative(*derivatives, smallest) <= 1e-3:
         return Comparison(analytic, numeric, error, "smooth", True)
     close = sides(function, SMALL_STEP), sides(function, SMALL_STEP / 2)
-    slopes = extrapolated_slopes(*close, value, SMALL_STEP)
-    if relative(*slopes, STEP / SMALL_STEP * smallest) > SLOPE_TOLERANCE:
-        return at_kink(analytic, slopes, smallest)
+    derivatives = one_sided_derivatives(*close, value, SMALL_STEP)
+    if relative(*derivatives, STEP / SMALL_STEP * smallest) > SLOPE_TOLERANCE:
+        return at_kink(analytic, derivatives, smallest)
     numeric, uncertainty = ridders(function)
     error = relative(analytic, numeric, smallest)
     if error > tolerance and uncertainty > tolerance * max(abs(numeric), smallest):
-        return at_kink(analytic, slopes, smallest)  # too close for the tableau
+        return at_kink(analytic, derivatives, smallest)  # too close for the tableau
     return Comparison(analytic, numeric, error, "smooth", error <= tolerance)
 
 
-def at_kink(analytic: float, slopes: tuple[float, float], smallest: float) -> Comparison:
+def at_kink(analytic: float, derivatives: tuple[float, float], smallest: float) -> Comparison:
     """A subgradient lies between the slopes, which differences give to SLOPE_TOLERANCE."""
-    low, high = sorted(slopes)
+    low, high = sorted(derivatives)
     error = relative(analytic, min(max(analytic, low), high), STEP / SMALL_STEP * smallest)
     return Comparison(analytic, (low + high) / 2, error, "kink", error <= SLOPE_TOLERANCE)
 
@@ -77,10 +77,10 @@ def central(values: tuple[float, float], step: float) -> float:
     return (values[1] - values[0]) / (2 * step)
 
 
-def extrapolated_slopes(
+def one_sided_derivatives(
     outer: tuple[float, float], inner: tuple[float, float], value: float, step: float
 ) -> tuple[float, float]:
-    """The slopes to the left and to the right of 0, with error O(h^2), from values at +-h and +-h/2."""
+    """The derivatives from the left and from the right at 0, with error O(h^2), from values at +-h and +-h/2."""
     left = 2 * (value - inner[0]) / (step / 2) - (value - outer[0]) / step
     right = 2 * (inner[1] - value) / (step / 2) - (outer[1] - value) / step
     return left, right

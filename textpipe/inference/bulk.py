@@ -222,7 +222,7 @@ def read_rows_and_kept(
     for field in columns:
         if field not in fields:
             raise ConfigError(f"--columns {field}: the model has no such field{suggest(field, fields)}")
-    names = list(dict.fromkeys(name for kept in keep for name in (fields if kept == INPUTS else (kept,))))
+    names = list(dict.fromkeys(name for column in keep for name in (fields if column == INPUTS else (column,))))
     extra = [name for name in names if name not in fields]
     text_file.check_exists(path)
     file_format = form or sources.infer_format(path)
@@ -238,7 +238,7 @@ def read_rows_and_kept(
     options = sources.format_options(path, file_format, given=form is not None)
     repairs = Repairs(list_columns=frozenset(columns.get(str(field), field) for field in lists))
     for chunk in sources.read(origin, options, repairs, column_names, "test"):
-        chunk = repairs.mend(chunk)
+        chunk = repairs.repair(chunk)
         for values in zip(*chunk.columns, strict=True):
             cells = dict(zip((*fields, *extra), values, strict=True))
             yield {field: cells[field] for field in fields}, {str(name): cells[name] for name in names}
@@ -256,7 +256,7 @@ def read_lines(stream: BinaryIO, field: str, source: str) -> Iterator[dict[str, 
             encodings.detect(source, line[:1024], encodings.UTF8)
         raw = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
         text = raw.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
-        for repaired in zip(*repairs.mend(Rows(source, [number], [number + 1], [[text]])).columns, strict=True):
+        for repaired in zip(*repairs.repair(Rows(source, [number], [number + 1], [[text]])).columns, strict=True):
             yield {field: repaired[0]}
     statistics.log_repairs(source, repairs)
 
@@ -269,7 +269,7 @@ def answer_chunk(
     for name in batch[0][1]:
         if name in answers[0]:
             raise ConfigError(f"--keep {name}: the model's answers also have {name!r}; rename the column of IN")
-    return [{**kept, **answer} for (_, kept), answer in zip(batch, answers, strict=True)]
+    return [{**kept_cells, **answer} for (_, kept_cells), answer in zip(batch, answers, strict=True)]
 
 
 def fingerprint(path: Path) -> dict[str, Any]:

@@ -50,46 +50,44 @@ class Rows:
         return sum(length for length in lengths if length <= LONGEST_TEXT)
 
     @classmethod
-    def of(cls, given: Any, columns: Sequence[Column] | None = None, names: Sequence[str] | None = None) -> "Rows":
+    def of(cls, data: Any, columns: Sequence[Column] | None = None, names: Sequence[str] | None = None) -> "Rows":
         """A caller's X as rows; columns, names: of the rows that the estimator was fitted on, which these must match. Raises InputError."""
         import pandas as pd
 
-        if hasattr(given, "tocsr"):
+        if hasattr(data, "tocsr"):
             raise InputError("X: sparse input is not supported; give texts, a DataFrame, or a dense array of numbers")
-        if isinstance(given, str | bytes):
-            raise InputError(f"X: expected texts, found one text, {frames.short_repr(given)}; give a list")
-        is_frame = isinstance(given, pd.DataFrame)
-        given = given if is_frame else as_frame(given)
-        if not len(given):
+        if isinstance(data, str | bytes):
+            raise InputError(f"X: expected texts, found one text, {frames.short_repr(data)}; give a list")
+        is_frame = isinstance(data, pd.DataFrame)
+        data = data if is_frame else as_frame(data)
+        if not len(data):
             raise InputError("X: Found array with 0 sample(s) while a minimum of 1 is required; give at least one row")
-        if not given.shape[1]:
-            raise InputError(f"X: 0 feature(s) (shape={given.shape}) while a minimum of 1 is required; give a column")
-        own = None
+        if not data.shape[1]:
+            raise InputError(f"X: 0 feature(s) (shape={data.shape}) while a minimum of 1 is required; give a column")
+        column_names = None
         if is_frame:
-            if given.columns.nlevels > 1 or given.columns.has_duplicates:
+            if data.columns.nlevels > 1 or data.columns.has_duplicates:
                 raise InputError("X: its columns need one name each; rename or flatten them")
-            if all(isinstance(name, str) for name in given.columns):
-                own = list(given.columns)
+            if all(isinstance(name, str) for name in data.columns):
+                column_names = list(data.columns)
         if columns is None:
-            columns = columns_of(given)
-        elif names is not None and own is not None:
-            missing = [name for name in names if name not in own]
+            columns = columns_of(data)
+        elif names is not None and column_names is not None:
+            missing = [name for name in names if name not in column_names]
             if missing:
                 raise InputError(
-                    f"X: has no column {missing[0]!r}, which the classifier was fitted on; it has {', '.join(own)}"
+                    f"X: has no column {missing[0]!r}, which the classifier was fitted on; it has {', '.join(column_names)}"
                 )
-            given = given[list(names)]
-        elif given.shape[1] != len(columns):
+            data = data[list(names)]
+        elif data.shape[1] != len(columns):
             raise InputError(
-                f"X has {given.shape[1]} features, but Classifier is expecting {len(columns)} features as input"
+                f"X has {data.shape[1]} features, but Classifier is expecting {len(columns)} features as input"
             )
         cells = {
-            column.field: texts(given.iloc[:, at], column)
-            if column.kind == TEXT
-            else numbers(given.iloc[:, at], column)
+            column.field: texts(data.iloc[:, at], column) if column.kind == TEXT else numbers(data.iloc[:, at], column)
             for at, column in enumerate(columns)
         }
-        return cls(pd.DataFrame(cells, index=given.index), columns, own)
+        return cls(pd.DataFrame(cells, index=data.index), columns, column_names)
 
     def task(self, kind: str) -> Any:
         """The task of a pipeline file with these fields."""
@@ -115,16 +113,16 @@ class Rows:
         return model_rows.encode_columns({name: self.frame[name].tolist() for name in self.frame})
 
 
-def as_frame(given: Any) -> "pd.DataFrame":
+def as_frame(data: Any) -> "pd.DataFrame":
     """Texts, a Series, or an array of one or two dimensions as a DataFrame. Raises InputError."""
     import numpy as np
     import pandas as pd
 
-    if isinstance(given, pd.Series):
-        return given.to_frame("text")
-    if not hasattr(given, "__len__") and not hasattr(given, "__array__"):
-        raise InputError(f"X: expected texts or a table, found {type(given).__name__}")
-    values = list(given) if not hasattr(given, "__array__") else np.asarray(given)
+    if isinstance(data, pd.Series):
+        return data.to_frame("text")
+    if not hasattr(data, "__len__") and not hasattr(data, "__array__"):
+        raise InputError(f"X: expected texts or a table, found {type(data).__name__}")
+    values = list(data) if not hasattr(data, "__array__") else np.asarray(data)
     if isinstance(values, list):
         if all(isinstance(value, str | bytes) or value is None for value in values):
             return pd.DataFrame({"text": pd.Series(values, dtype=object)})

@@ -33,7 +33,7 @@ def pipeline_with_data(pipeline: Pipeline | str | Path, data: Any, artifacts: Pa
     section: Any = pipeline.sections["ingest"]
     ingest = plugins.find("stages", "ingest")
     fields = plugins.find("tasks", pipeline.task).FIELDS
-    columns_read = ingest.wanted(section, fields)
+    columns_read = ingest.required_columns(section, fields)
     lists = list_columns(zip((field.cells for field in fields), columns_read, strict=False))
     frames = dict(data) if isinstance(data, Mapping) else {"": data}
     if isinstance(data, Mapping):

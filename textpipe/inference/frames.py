@@ -142,10 +142,10 @@ def cell_texts(column: "pd.Series", source: str, *, missing: str | None, lists: 
 
     values = column.tolist()
     absent = column.isna().tolist()
-    whole = pd.api.types.is_float_dtype(column.dtype) and all(
+    is_integral = pd.api.types.is_float_dtype(column.dtype) and all(
         is_missing or float(value).is_integer() for value, is_missing in zip(values, absent, strict=True)
     )
-    if not whole and str(column.dtype) in ("float32", "float16"):
+    if not is_integral and str(column.dtype) in ("float32", "float16"):
         values = [str(value) for value in column.to_numpy()]  # "0.1", not the digits of the nearest float64
     name = f" {column.name!r}" if column.name is not None else ""
     for number, (value, is_missing) in enumerate(zip(values, absent, strict=True), 1):
@@ -163,7 +163,7 @@ def cell_texts(column: "pd.Series", source: str, *, missing: str | None, lists: 
             continue
         if missing is None and isinstance(value, bytes):
             value = value.decode(errors="replace")
-        text = cell_text(int(value) if whole else value)
+        text = cell_text(int(value) if is_integral else value)
         if text is None:
             cure = (
                 "join its entries with .map('\\n'.join)"

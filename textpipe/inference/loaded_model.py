@@ -129,8 +129,8 @@ class LoadedModel:
         """
         fields = self.scored_fields
         reader = cells.reader_of(self.model)
-        given, index = frames.to_rows(rows, fields, columns=columns, lists=reader.lists)
-        pairs = reader.read(given)
+        records, index = frames.to_rows(rows, fields, columns=columns, lists=reader.lists)
+        pairs = reader.read(records)
         scores = self.remote_scores(pairs, fields) if self.remote else self.scorer.score(pairs)
         return frames.to_frame(scores, index) if frame else scores
 

@@ -43,7 +43,7 @@ def format_record(file_format: str, values: Iterable[Any]) -> str:
 def count_complete(file_format: str, file: BinaryIO, multiple: int = 1) -> tuple[int, int]:
     """(records, bytes) of the complete records, the largest multiple of them; a truncated last record and a table's header do not count."""
     header = file_format != "jsonl"
-    count = end = size = quotes = kept = 0
+    count = end = size = quotes = num_complete = 0
     for text in file:
         size += len(text)
         if file_format == "csv":  # a line end inside quotes does not end the record
@@ -51,5 +51,5 @@ def count_complete(file_format: str, file: BinaryIO, multiple: int = 1) -> tuple
         if text.endswith(b"\n") and quotes % 2 == 0:
             count += 1
             if (count - header) % multiple == 0 or count == header:
-                kept, end = count, size
-    return max(0, kept - header), end
+                num_complete, end = count, size
+    return max(0, num_complete - header), end

@@ -164,7 +164,7 @@ def read_pairs(
     rows: list[dict[str, Any]] = []
     repairs = Repairs(list_columns=frozenset(columns.get(str(name), name) for name in reader.lists))
     for chunk in sources.read(origin, options, repairs, column_names, "test"):
-        chunk = repairs.mend(chunk)
+        chunk = repairs.repair(chunk)
         for line, texts in zip(chunk.lines, zip(*chunk.columns, strict=True), strict=True):
             rows.append(reader.read_row(dict(zip(fields, texts, strict=True)), f"{chunk.source}, {chunk.unit} {line}"))
     statistics.log_repairs(files[0], repairs)

@@ -23,7 +23,7 @@ EXAMPLE = "Mary went to the garden.\nJohn took the milk."
 FEATURE = "sentence_ids"
 OPTIONAL = False  # rows with an empty cell are dropped
 LISTS = True  # in JSON, a cell may be a list
-MOST = 10_000  # sentences that the graph reads
+MAX_SENTENCES = 10_000  # sentences that the graph reads
 LINE_END = re.compile(r"\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
@@ -101,14 +101,14 @@ def map_text(column: "pa.Array", function: Callable[["pa.StringArray"], "pa.Stri
 def map_tensor(cells: "tf.Tensor", function: Callable[["tf.Tensor"], "tf.Tensor"]) -> "tf.Tensor":
     """As map_text, in the graph: [N] string -> [N] string. As in `parse`, every kind of line end separates sentences, and blank lines are none.
 
-    Of more than MOST sentences the last ones are kept, so that a request has a bound; no feature reads more.
+    Of more than MAX_SENTENCES sentences the last ones are kept, so that a request has a bound; no feature reads more.
     """
     import tensorflow as tf
 
     cells = tf.strings.regex_replace(cells, r"\r\n|[\n\r\v\f\x1c-\x1e\x{85}\x{2028}\x{2029}]", "\n")
     lines = tf.strings.split(cells, "\n")  # [N, None]
     blank = tf.strings.regex_full_match(lines.flat_values, r"\s*")
-    sentences = tf.ragged.boolean_mask(lines, lines.with_flat_values(~blank))[:, -MOST:]
+    sentences = tf.ragged.boolean_mask(lines, lines.with_flat_values(~blank))[:, -MAX_SENTENCES:]
     flat = tf.strings.regex_replace(function(sentences.flat_values), "\n", " ")
     return tf.strings.reduce_join(sentences.with_flat_values(flat), axis=1, separator="\n")
 

@@ -54,28 +54,28 @@ class Context:
         count; delete the folder to run everything again.
         """
         path = self.folder / f"{run_key(function, settings)}.json"
-        kept = read(path)
-        if kept is None:
+        result = read(path)
+        if result is None:
             began, used = time.monotonic(), time.process_time()
             with quiet():
-                kept = {**settings, **function(self, **settings)}
-            kept["processor_seconds"] = round(time.process_time() - used, 2)
+                result = {**settings, **function(self, **settings)}
+            result["processor_seconds"] = round(time.process_time() - used, 2)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(kept), encoding="utf-8")
+            temporary.write_text(json.dumps(result), encoding="utf-8")
             temporary.replace(path)
             self.on_run(self.name, settings, time.monotonic() - began)
-        self.seconds[path] = kept["processor_seconds"]
-        return {name: value for name, value in kept.items() if name != "processor_seconds"}
+        self.seconds[path] = result["processor_seconds"]
+        return {name: value for name, value in result.items() if name != "processor_seconds"}
 
 
 def read(path: Path) -> dict[str, Any] | None:
     """A kept run; None if there is none or it is damaged."""
     try:
-        kept = dict(json.loads(path.read_text(encoding="utf-8")))
+        run = dict(json.loads(path.read_text(encoding="utf-8")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
-    return kept if "processor_seconds" in kept else None
+    return run if "processor_seconds" in run else None
 
 
 def run_key(function: Callable[..., Any], settings: Mapping[str, Any]) -> str:
@@ -84,27 +84,27 @@ def run_key(function: Callable[..., Any], settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([parts, settings], sort_keys=True).encode()).hexdigest()[:20]
 
 
-def definitions(function: Callable[..., Any], seen: dict[str, str] | None = None) -> dict[str, str]:
+def definitions(function: Callable[..., Any], collected: dict[str, str] | None = None) -> dict[str, str]:
     """{name: syntax tree or value} of a function and of what it uses from its own module, without docstrings."""
-    seen = {} if seen is None else seen
+    collected = {} if collected is None else collected
     tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:]
-    seen[function.__name__] = ast.dump(tree)
+    collected[function.__name__] = ast.dump(tree)
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    for name in sorted(names & function.__globals__.keys() - seen.keys()):
+    for name in sorted(names & function.__globals__.keys() - collected.keys()):
         value = function.__globals__[name]
         if inspect.isfunction(value) and value.__module__ == function.__module__:
-            definitions(value, seen)
+            definitions(value, collected)
         elif isinstance(value, (int, float, str, tuple)):
-            seen[name] = repr(value)
+            collected[name] = repr(value)
         elif isinstance(value, dict):
             used = [one for one in value.values() if inspect.isfunction(one)]
-            seen[name] = repr([(key, one.__name__ if one in used else one) for key, one in value.items()])
+            collected[name] = repr([(key, one.__name__ if one in used else one) for key, one in value.items()])
             for one in used:
-                definitions(one, seen)
-    return seen
+                definitions(one, collected)
+    return collected
 
 
 @contextmanager

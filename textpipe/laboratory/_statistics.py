@@ -45,8 +45,8 @@ def mean_interval(values: Sequence[float], *, comparisons: int = 1) -> Interval:
     if len(figures) == 1:
         return Interval(mean, math.nan, math.nan, 1)
     error = float(figures.std(ddof=1)) / math.sqrt(len(figures))
-    half = error * float(stats.t.ppf(1 - (1 - LEVEL) / 2 / comparisons, len(figures) - 1))
-    return Interval(mean, mean - half, mean + half, len(figures))
+    half_width = error * float(stats.t.ppf(1 - (1 - LEVEL) / 2 / comparisons, len(figures) - 1))
+    return Interval(mean, mean - half_width, mean + half_width, len(figures))
 
 
 class Table:
@@ -95,7 +95,7 @@ class Table:
             for measure in self.measures:
                 interval = self.mean(measure, **where)
                 figures = (interval.mean, interval.low, interval.high)
-                limits = [None if math.isnan(one) else one for one in figures]
+                limits = [None if math.isnan(figure) else figure for figure in figures]
                 line[measure] = [*limits, interval.count] if interval.count else None
             lines.append(line)
         return lines

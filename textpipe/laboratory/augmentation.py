@@ -211,8 +211,8 @@ def picture(table: Any, figure: Any) -> None:
     axes = figure.subplots()
     names = list(STRENGTHS)
     points = [table.mean("accuracy", method=name) for name in names]
-    half = [point.mean - point.low for point in points]
-    axes.errorbar([point.mean for point in points], range(len(names)), xerr=half, fmt="o", capsize=3)
+    half_widths = [point.mean - point.low for point in points]
+    axes.errorbar([point.mean for point in points], range(len(names)), xerr=half_widths, fmt="o", capsize=3)
     axes.axvline(points[0].mean, linestyle=":", color="gray")
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()

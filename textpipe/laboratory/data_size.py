@@ -63,8 +63,8 @@ def sentence(table: Any) -> str:
 def picture(table: Any, figure: Any) -> None:
     axes = figure.subplots()
     points = [table.mean("accuracy", rows=size) for size in SIZES]
-    half = [point.mean - point.low for point in points]
-    axes.errorbar(SIZES, [1 - point.mean for point in points], half, fmt="o", capsize=3, label="measured")
+    half_widths = [point.mean - point.low for point in points]
+    axes.errorbar(SIZES, [1 - point.mean for point in points], half_widths, fmt="o", capsize=3, label="measured")
     line = np.geomspace(SIZES[0], SIZES[-1], 100)
     axes.plot(line, curve(line, *fitted(table)), label="fitted without the largest size")
     axes.set_xscale("log")

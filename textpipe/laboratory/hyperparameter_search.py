@@ -63,9 +63,9 @@ def sentence(table: Any) -> str:
     grid = float(resampled(table, "grid", 16)[0])
     parts = []
     for budget in (4, 8, 16):
-        ours = resampled(table, "random", budget)
-        low, high = np.quantile(ours, [0.025, 0.975])
-        parts.append(f"{budget} random points {np.median(ours):.3f} (95 % of draws {low:.3f} to {high:.3f})")
+        accuracies = resampled(table, "random", budget)
+        low, high = np.quantile(accuracies, [0.025, 0.975])
+        parts.append(f"{budget} random points {np.median(accuracies):.3f} (95 % of draws {low:.3f} to {high:.3f})")
     low, high = np.quantile(resampled(table, "random", 16), [0.025, 0.975])
     null = low <= grid <= high
     wins = float((resampled(table, "random", 16) > grid).mean())

@@ -87,8 +87,10 @@ def picture(table: Any, figure: Any) -> None:
     axes = figure.subplots()
     for optimizer in RATES:
         points = [table.mean("accuracy", optimizer=optimizer, factor=factor) for factor in FACTORS_OF_INPUT]
-        half = [point.mean - point.low for point in points]
-        axes.errorbar(FACTORS_OF_INPUT, [point.mean for point in points], half, marker="o", capsize=3, label=optimizer)
+        half_widths = [point.mean - point.low for point in points]
+        axes.errorbar(
+            FACTORS_OF_INPUT, [point.mean for point in points], half_widths, marker="o", capsize=3, label=optimizer
+        )
     axes.set_xscale("log")
     axes.set_xlabel("factor of the inputs")
     axes.set_ylabel(MEASURES["accuracy"])

@@ -130,9 +130,9 @@ def picture(table: Any, figure: Any) -> None:
     for axes, measure in zip(figure.subplots(1, 2, sharey=True), ("accuracy", "calibration_error"), strict=True):
         for wrong, marker in zip(WRONG, "os", strict=True):
             points = [table.mean(measure, wrong_labels=wrong, loss=loss) for loss in LOSSES]
-            half = [point.mean - point.low for point in points]
+            half_widths = [point.mean - point.low for point in points]
             axes.errorbar(
-                [point.mean for point in points], range(len(LOSSES)), xerr=half, fmt=marker, capsize=3,
+                [point.mean for point in points], range(len(LOSSES)), xerr=half_widths, fmt=marker, capsize=3,
                 label=f"{wrong:.0%} wrong labels",
             )  # fmt: skip
         axes.set_yticks(range(len(LOSSES)), LOSSES)

@@ -86,9 +86,9 @@ def picture(table: Any, figure: Any) -> None:
     names = table.levels("method")
     for measure, marker in (("train", "s"), ("test", "o")):
         points = [table.mean(measure, method=name) for name in names]
-        half = [point.mean - point.low for point in points]
+        half_widths = [point.mean - point.low for point in points]
         axes.errorbar(
-            [point.mean for point in points], range(len(names)), xerr=half, fmt=marker, capsize=3, label=measure
+            [point.mean for point in points], range(len(names)), xerr=half_widths, fmt=marker, capsize=3, label=measure
         )
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("accuracy")

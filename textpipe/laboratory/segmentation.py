@@ -74,9 +74,9 @@ def picture(table: Any, figure: Any) -> None:
     axes = figure.subplots()
     for measure, shift in (("seen", -0.1), ("unseen", 0.1)):
         points = [table.mean(measure, tokens=tokens) for tokens in CODECS]
-        half = [point.mean - point.low for point in points]
+        half_widths = [point.mean - point.low for point in points]
         axes.errorbar(
-            np.arange(len(CODECS)) + shift, [point.mean for point in points], half, fmt="o", capsize=3,
+            np.arange(len(CODECS)) + shift, [point.mean for point in points], half_widths, fmt="o", capsize=3,
             label=MEASURES[measure],
         )  # fmt: skip
     axes.set_xticks(range(len(CODECS)), list(CODECS))

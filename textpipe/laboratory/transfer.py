@@ -122,8 +122,8 @@ def picture(table: Any, figure: Any) -> None:
     axes = figure.subplots()
     for start, marker in zip(STARTS, "os^v", strict=True):
         points = [table.mean("accuracy", labels=labels, start=start) for labels in LABELS]
-        half = [point.mean - point.low for point in points]
-        axes.errorbar(LABELS, [point.mean for point in points], half, fmt=marker + "-", capsize=3, label=start)
+        half_widths = [point.mean - point.low for point in points]
+        axes.errorbar(LABELS, [point.mean for point in points], half_widths, fmt=marker + "-", capsize=3, label=start)
     axes.set_xscale("log")
     axes.set_xticks(LABELS, [f"{labels:,}" for labels in LABELS])
     axes.minorticks_off()

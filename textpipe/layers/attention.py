@@ -94,9 +94,9 @@ class Attention(keras.layers.Layer):
         """The query in the space of the keys: [..., D] -> [..., K]."""
         return self.split_heads(ops.matmul(query, weights["query"])) if "query" in weights else query
 
-    def project_output(self, read, weights):
+    def project_output(self, weighted_sum, weights):
         """The weighted sum of the values -> the context: [..., M] -> [..., M]."""
-        return ops.matmul(self.merge_heads(read), weights["output"]) if "output" in weights else read
+        return ops.matmul(self.merge_heads(weighted_sum), weights["output"]) if "output" in weights else weighted_sum
 
     def mean_over_heads(self, attention):
         """Attention of all heads -> one weight per token: [..., T] -> [..., T]."""

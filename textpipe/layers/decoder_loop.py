@@ -48,11 +48,11 @@ class DecoderLoop:
             attention_weights = weights["attention"]
             query = self.attention.project_query(below, attention_weights)
             covered = carry.get("covered")
-            read, attention = self.attention.forward_step(
+            weighted_sum, attention = self.attention.forward_step(
                 query, bias=bias, weights=attention_weights, covered=covered, **memory
             )
-            context = self.attention.project_output(read, attention_weights)
-            after = {"read": read, "attention": attention}
+            context = self.attention.project_output(weighted_sum, attention_weights)
+            after = {"read": weighted_sum, "attention": attention}
             if covered is not None:
                 after["covered"] = covered + attention
         for layer in range(1, len(self.cells)):

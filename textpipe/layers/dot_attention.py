@@ -89,8 +89,8 @@ class MultiHeadAttention(DotAttention):
         query = ops.transpose(self.split_heads(ops.matmul(query, self.query_weight)), (0, 2, 1, 3))
         scores = ops.matmul(query * self.scale, ops.transpose(keys, (0, 1, 3, 2)))  # [B, N, U, T]
         weights = softmax(scores + bias[:, None, None, :])
-        read = self.merge_heads(ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3)))
-        return ops.matmul(read, self.output_weight), ops.mean(weights, axis=1)
+        weighted_sum = self.merge_heads(ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3)))
+        return ops.matmul(weighted_sum, self.output_weight), ops.mean(weights, axis=1)
 
     def forward_step(self, query, keys, values, bias, weights, covered=None):
         """query [B, N, A / N] -> weighted sum of the values [B, N, A / N], attention [B, N, T]."""

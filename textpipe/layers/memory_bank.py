@@ -168,9 +168,9 @@ class MemoryBank(keras.layers.Layer):
         """The gradients of a head's parameters, of the bank and of the weighting before, from that of its weighting [B, N]."""
         squares, norms, similarity, by_content, logarithms, weights = ops.unstack(residuals, 6, axis=1)
         key, shifts, gate = heads["keys"][head], heads["shifts"][head], heads["gates"][head]
-        held = None
+        d_padding = None
         if real is not None:
-            held, d_weights = d_weights * (1 - real), d_weights * real
+            d_padding, d_weights = d_weights * (1 - real), d_weights * real
         d_powers = weights * (d_weights - ops.sum(d_weights * weights, axis=1, keepdims=True))
         d_moved = heads["sharpnesses"][head] * d_powers * ops.exp(-logarithms)
         mixed = before + gate * (by_content - before)
@@ -197,7 +197,7 @@ class MemoryBank(keras.layers.Layer):
             "gate": ops.sum(d_mixed * (by_content - before), axis=1, keepdims=True),
             "shifts": ops.concatenate(d_shifts, axis=1),
         }
-        return d_head, d_bank, d_before if held is None else d_before + held
+        return d_head, d_bank, d_before if d_padding is None else d_before + d_padding
 
     def activation_gradients(self, heads: Any, write: Any, read: Any, d_add: Any, d_erase: Any) -> Any:
         """The gradient of the outputs [B, O], from those of what `activate` gives."""

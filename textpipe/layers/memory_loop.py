@@ -77,15 +77,15 @@ class MemoryLoop:
                         d_slots, inputs["before"], inputs["after"], inputs["residuals"], keep
                     )
                     d_state = (d_hidden, d_carry["controller"][1])
-                    held = None
+                    d_padding = None
                     if keep is not None:
-                        held = tuple(part * (1 - keep) for part in d_state)
+                        d_padding = tuple(part * (1 - keep) for part in d_state)
                         d_state = tuple(part * keep for part in d_state)
                     d_state = (d_state[0] + ops.matmul(d_outputs, heads), d_state[1])
                     (d_inputs, d_cell), d_states = self.controller.backward_step(d_state, inputs["local"], transposed)
                     d_before = (d_inputs[:, width:], d_cell)
-                    if held is not None:
-                        d_before = tuple(a + b for a, b in zip(d_before, held, strict=True))
+                    if d_padding is not None:
+                        d_before = tuple(a + b for a, b in zip(d_before, d_padding, strict=True))
                     d_slots["content"] = d_slots["content"] + d_inputs[:, :width]
                     after = {
                         "carry": {"controller": d_before, "slots": d_slots},
@@ -120,8 +120,8 @@ class MemoryLoop:
 
             return (readouts, steps["slots"]["write"], *tree.flatten(last)), gradient
 
-        readouts, written, *last = loop(gates, *tree.flatten(structure))
-        return readouts, written, tree.pack_sequence_as(carry, list(last))
+        readouts, write_weights, *last = loop(gates, *tree.flatten(structure))
+        return readouts, write_weights, tree.pack_sequence_as(carry, list(last))
 
     @staticmethod
     def own_hidden(residuals: Any) -> Any:

@@ -68,8 +68,8 @@ def gather(packed: Any, starts: Any, real: Any, width: int) -> Any:
     offsets = ops.reshape(
         ops.arange(ops.shape(packed)[0], dtype="int32") * length, (-1, *(1 for _ in range(len(starts.shape) - 1)))
     )
-    places = ops.where(real, starts + offsets, 0)[..., None] + ops.arange(width, dtype="int32")
-    values = ops.take(ops.reshape(packed, (-1,)), ops.minimum(places, ops.size(packed) - 1))
+    indices = ops.where(real, starts + offsets, 0)[..., None] + ops.arange(width, dtype="int32")
+    values = ops.take(ops.reshape(packed, (-1,)), ops.minimum(indices, ops.size(packed) - 1))
     return ops.where(real[..., None], values, NONE)
 
 
@@ -137,9 +137,9 @@ def matches(cells: Table, words: Question, longest: int) -> Matches:
     part = ops.logical_and(ops.reshape(ops.any(equal, axis=1), (batch, longest, width)), has_rare)
 
     # A part of n words that is a cell covers its words: places start .. start + n - 1.
-    place, start = ops.arange(width, dtype="int32"), ops.arange(width, dtype="int32")[:, None]
+    position, start = ops.arange(width, dtype="int32"), ops.arange(width, dtype="int32")[:, None]
     lengths = ops.arange(1, longest + 1, dtype="int32")[:, None, None]
-    covers = ops.logical_and(place >= start, place < start + lengths)  # [L, Q, Q]
+    covers = ops.logical_and(position >= start, position < start + lengths)  # [L, Q, Q]
     covered = ops.matmul(
         ops.cast(ops.reshape(part, (batch, -1)), "float32"), ops.cast(ops.reshape(covers, (-1, width)), "float32")
     )

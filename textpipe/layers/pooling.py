@@ -57,8 +57,8 @@ class Last(Pooling):
         last = ops.matmul(ends[:, None, :], states)[:, 0]
         if not self.backward_size:
             return last
-        cut = self.size - self.backward_size
-        return ops.concatenate([last[:, :cut], states[:, 0, cut:] * real[:, :1]], axis=-1)
+        forward_size = self.size - self.backward_size
+        return ops.concatenate([last[:, :forward_size], states[:, 0, forward_size:] * real[:, :1]], axis=-1)
 
 
 class Attention(Pooling):

@@ -39,7 +39,7 @@ def scores(answers: Sequence[str], references: Sequence[Sequence[str]]) -> list[
     weights = {ngram: log_rows - math.log(count) for ngram, count in frequency.items()}
     # An n-gram of no reference has a document frequency of 1, as in the authors' code.
     return [
-        SCALE * math.fsum(agreement(ngrams(answer), one, weights, log_rows) for one in row) / len(row)
+        SCALE * math.fsum(agreement(ngrams(answer), reference, weights, log_rows) for reference in row) / len(row)
         for answer, row in zip(answers, counted, strict=True)
     ]
 
@@ -66,7 +66,7 @@ def agreement(
         clipped = min(answer[ngram], reference[ngram]) * reference[ngram]
         products[len(ngram) - 1] += clipped * weights[ngram] ** 2
     cosines = [
-        product / math.sqrt(left * right) if product else 0.0
-        for product, left, right in zip(products, *squares, strict=True)
+        product / math.sqrt(answer_square * reference_square) if product else 0.0
+        for product, answer_square, reference_square in zip(products, *squares, strict=True)
     ]
     return math.exp(-((lengths[0] - lengths[1]) ** 2) / (2 * SIGMA**2)) * math.fsum(cosines) / MAX_ORDER

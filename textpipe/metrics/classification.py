@@ -126,17 +126,17 @@ def score_with_scope(
     padded = np.concatenate([probabilities, np.zeros((len(references), 1))], axis=1)
     options: dict[str, Any] = {"resamples": resamples, "seed": seed}
     report = score([*labels, outside_label], padded, references, answers, **options)
-    kept = np.flatnonzero(~outside).tolist()
-    best = [labels[at] for at in probabilities[kept].argmax(axis=1).tolist()] if len(kept) else []
-    inside = score(labels, probabilities[kept], [references[at] for at in kept], best, **options)
+    in_scope_rows = np.flatnonzero(~outside).tolist()
+    best = [labels[at] for at in probabilities[in_scope_rows].argmax(axis=1).tolist()] if len(in_scope_rows) else []
+    inside = score(labels, probabilities[in_scope_rows], [references[at] for at in in_scope_rows], best, **options)
     for part in ("metrics", "intervals"):
         for name in ("log_loss", "calibration_error", "roc_auc"):
             report[part].pop(name, None)
             if name in inside[part]:
                 report[part][name] = inside[part][name]
-    right = [answers[at] == references[at] for at in kept]
+    correct = [answers[at] == references[at] for at in in_scope_rows]
     report["metrics"] |= {
-        "in_scope_accuracy": float(np.mean(right)) if right else None,
+        "in_scope_accuracy": float(np.mean(correct)) if correct else None,
         "class_accuracy": inside["metrics"]["accuracy"],
         **out_of_scope.separation(outputs["scope"], outside),
         **out_of_scope.detection([answer == outside_label for answer in answers], outside),

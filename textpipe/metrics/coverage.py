@@ -21,10 +21,10 @@ def curve(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, 
     """
     probabilities = np.asarray(probabilities, np.float64)
     order = np.argsort(-probabilities, kind="stable")
-    thresholds, hits = probabilities[order], np.asarray(positive, np.float64)[order]
+    thresholds, sorted_positive = probabilities[order], np.asarray(positive, np.float64)[order]
     # Each row of a group of ties counts as the share of positives in the group.
     group = np.concatenate([[0], np.cumsum(thresholds[1:] != thresholds[:-1])]) if len(order) else order
-    shares = np.bincount(group, hits) / np.bincount(group)
+    shares = np.bincount(group, sorted_positive) / np.bincount(group)
     return thresholds, np.cumsum(shares[group])
 
 
@@ -42,18 +42,18 @@ def table(
     """
     if not len(probabilities):
         return []
-    thresholds, hits = curve(probabilities, positive)
+    thresholds, true_positives = curve(probabilities, positive)
     lines = []
     for coverage in coverages:
-        count = rows_at(coverage, len(hits))
-        found, all_positives = float(hits[count - 1]), float(hits[-1])
+        count = rows_at(coverage, len(true_positives))
+        num_true_positives, all_positives = float(true_positives[count - 1]), float(true_positives[-1])
         lines.append(
             {
                 "coverage": coverage,
                 "rows": count,
                 "threshold": float(thresholds[count - 1]),
-                "precision": found / count,
-                "recall": found / all_positives if all_positives else None,
+                "precision": num_true_positives / count,
+                "recall": num_true_positives / all_positives if all_positives else None,
             }
         )
     return lines

@@ -31,7 +31,9 @@ QUOTED = re.compile(r'^"([^"]*)"$')
 
 def normalize(text: str) -> str:
     """The form in which texts are compared: "“Café” (2004)[1]" -> "cafe"."""
-    text = "".join(one for one in unicodedata.normalize("NFKD", text) if unicodedata.category(one) != "Mn")
+    text = "".join(
+        character for character in unicodedata.normalize("NFKD", text) if unicodedata.category(character) != "Mn"
+    )
     text = DOUBLE_QUOTES.sub('"', QUOTES.sub("'", DASHES.sub("-", text)))
     while True:
         before = text
@@ -70,7 +72,7 @@ def values(answer: str) -> list[Any]:
     return list(dict.fromkeys(value(item) for item in table_syntax.split_items(answer)))
 
 
-def same(first: Any, second: Any) -> bool:
+def same_value(first: Any, second: Any) -> bool:
     """Whether two values are equal: numbers up to 1e-6."""
     if isinstance(first, float) and isinstance(second, float):
         return abs(first - second) < TOLERANCE
@@ -79,10 +81,12 @@ def same(first: Any, second: Any) -> bool:
 
 def is_correct(answer: str, reference: str) -> bool:
     """Whether both have the same values, in any order; an empty answer has none and is wrong."""
-    given, expected = values(answer), values(reference)
-    if not given or len(given) != len(expected):
+    predicted, expected = values(answer), values(reference)
+    if not predicted or len(predicted) != len(expected):
         return False
-    return all(any(same(one, other) for other in given) for one in expected)
+    return all(
+        any(same_value(expected_value, predicted_value) for predicted_value in predicted) for expected_value in expected
+    )
 
 
 def score(
@@ -100,14 +104,14 @@ def score(
         [is_correct(str(answer), str(reference)) for answer, reference in zip(answers, references, strict=True)],
         np.float64,
     )
-    given = np.array(answered, bool)
+    answered_mask = np.array(answered, bool)
     if not len(correct):
         return {"metrics": dict.fromkeys(("accuracy", "answered", "answered_accuracy")), "intervals": {}}
     report: dict[str, Any] = {
         "metrics": {
             "accuracy": float(correct.mean()),
-            "answered": float(given.mean()),
-            "answered_accuracy": float(correct[given].mean()) if given.any() else None,
+            "answered": float(answered_mask.mean()),
+            "answered_accuracy": float(correct[answered_mask].mean()) if answered_mask.any() else None,
         },
         "intervals": {},
     }

@@ -35,13 +35,13 @@ def separation(scores: Any, outside: Any) -> dict[str, float | None]:
 def detection(answered_outside: Any, outside: Any) -> dict[str, float | None]:
     """F1, precision and recall of the rows out of scope, by the answers: [N], [N]. None if there are no such rows."""
     predicted, actual = np.asarray(answered_outside, bool), np.asarray(outside, bool)
-    hits = int((predicted & actual).sum())
+    true_positives = int((predicted & actual).sum())
     if not actual.any():
         return dict.fromkeys(("out_of_scope_f1", "out_of_scope_precision", "out_of_scope_recall"))
     return {
-        "out_of_scope_f1": 2 * hits / int(predicted.sum() + actual.sum()),
-        "out_of_scope_precision": hits / max(1, int(predicted.sum())),
-        "out_of_scope_recall": hits / int(actual.sum()),
+        "out_of_scope_f1": 2 * true_positives / int(predicted.sum() + actual.sum()),
+        "out_of_scope_precision": true_positives / max(1, int(predicted.sum())),
+        "out_of_scope_recall": true_positives / int(actual.sum()),
     }
 
 
@@ -58,8 +58,8 @@ def at_coverage(scores: np.ndarray, coverage: float) -> dict[str, Any]:
     [.9, .8, .4, .3], .75 -> {"threshold": .35, "rows": 4, "in_scope": .75}
     """
     ordered = np.sort(np.asarray(scores, np.float64))
-    kept = ordered[len(ordered) - rows_kept(coverage, len(ordered))]
-    threshold = below(ordered, kept)
+    lowest = ordered[len(ordered) - rows_kept(coverage, len(ordered))]
+    threshold = below(ordered, lowest)
     return {"threshold": threshold, "rows": len(ordered), "in_scope": float((ordered >= threshold).mean())}
 
 
@@ -70,13 +70,15 @@ def best_f1(scores: np.ndarray, outside: np.ndarray) -> dict[str, Any]:
     """
     values = np.asarray(scores, np.float64)
     distinct, group = np.unique(values, return_inverse=True)
-    hits = np.concatenate([[0], np.cumsum(np.bincount(group, outside, len(distinct)))])  # with scores below distinct[k]
+    true_positives = np.concatenate(
+        [[0], np.cumsum(np.bincount(group, outside, len(distinct)))]
+    )  # with scores below distinct[k]
     rejected = np.concatenate([[0], np.cumsum(np.bincount(group, minlength=len(distinct)))])
-    f1 = 2 * hits / np.maximum(rejected + outside.sum(), 1)
+    f1 = 2 * true_positives / np.maximum(rejected + outside.sum(), 1)
     at = int(np.argmax(f1))
     threshold = below(distinct, distinct[at]) if at < len(distinct) else above(distinct)
-    kept = values[~np.asarray(outside, bool)] >= threshold
-    return {"threshold": threshold, "rows": len(values), "f1": float(f1[at]), "in_scope": float(kept.mean())}
+    accepted = values[~np.asarray(outside, bool)] >= threshold
+    return {"threshold": threshold, "rows": len(values), "f1": float(f1[at]), "in_scope": float(accepted.mean())}
 
 
 def below(ordered: np.ndarray, score: float) -> float:

@@ -52,11 +52,11 @@ def randomization_p(first: np.ndarray, second: np.ndarray, compute: MetricFuncti
     rows = len(first)
     exact = rows < 63 and 2**rows <= trials
     extreme = num_trials = 0
-    for kept in all_flips(rows) if exact else random_flips(rows, trials, seed):  # [R, N], true: not swapped
-        keep, swap = kept.astype(np.float64), (~kept).astype(np.float64)
+    for unswapped in all_flips(rows) if exact else random_flips(rows, trials, seed):  # [R, N], true: not swapped
+        keep, swap = unswapped.astype(np.float64), (~unswapped).astype(np.float64)
         first_values, second_values = compute(keep @ first + swap @ second), compute(swap @ first + keep @ second)
         extreme += int((np.abs(first_values - second_values) >= observed - TOLERANCE).sum())
-        num_trials += len(kept)
+        num_trials += len(unswapped)
     return extreme / num_trials if exact else (extreme + 1) / (num_trials + 1)
 
 

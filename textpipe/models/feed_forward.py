@@ -39,7 +39,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def residual_has_layers(self) -> "Config":
-        if self.residual and all(one != other for one, other in itertools.pairwise(self.units)):
+        if self.residual and all(size != next_size for size, next_size in itertools.pairwise(self.units)):
             raise ValueError(
                 f"residual: adds the input of a layer of equal width, and units = {list(self.units)} has no two equal neighbours; "
                 "set units = [256, 256], for example, or leave residual out"

@@ -140,9 +140,9 @@ def check_fields(config: Config, sizes: Sizes) -> dict[str, dict[str, Any]]:
     if config.share_encoder:
         if len(texts) == 1:
             raise ConfigError("[model] share_encoder: there is a single text field; leave share_encoder out")
-        found = {name: size["vocab_size"] for name, size in texts.items()}
-        if len(set(found.values())) > 1:
-            counts = ", ".join(f"{name} {count:,}" for name, count in found.items())
+        vocab_sizes = {name: size["vocab_size"] for name, size in texts.items()}
+        if len(set(vocab_sizes.values())) > 1:
+            counts = ", ".join(f"{name} {count:,}" for name, count in vocab_sizes.items())
             raise ConfigError(
                 f"[model] share_encoder: the text fields must share a vocabulary, found sizes {counts}; set [tokenize] "
                 'vocabulary = "joint", or leave share_encoder out'

@@ -33,9 +33,9 @@ class ClassifierEnsemble(keras.Model):
         logits = ops.cast(self.own(features, training=training), "float32") / self.temperature
         if logits.shape[-1] == 1:
             logits = ops.concatenate([ops.zeros_like(logits), logits], axis=-1)
-        own = ops.log_softmax(logits, axis=-1)
+        own_log_probs = ops.log_softmax(logits, axis=-1)
         members = ops.log(ops.maximum(inputs[MEMBERS], SMALLEST))
-        logs = ops.concatenate([own[None], members], axis=0)  # [1 + M, B, C]
+        log_probs = ops.concatenate([own_log_probs[None], members], axis=0)  # [1 + M, B, C]
         if self.mean == "geometric":
-            return ops.log_softmax(ops.mean(logs, axis=0), axis=-1)
-        return ops.logsumexp(logs, axis=0) - math.log(logs.shape[0])
+            return ops.log_softmax(ops.mean(log_probs, axis=0), axis=-1)
+        return ops.logsumexp(log_probs, axis=0) - math.log(log_probs.shape[0])

@@ -39,26 +39,26 @@ class Tower(keras.layers.Layer):
         self.size, self.units = size, tuple(units)
         self.activation = keras.activations.get(activation)
         self.initializers = [
-            keras.initializers.Identity() if identity else keras.initializers.GlorotUniform(seed=seed + 2 * place)
-            for place in range(len(units))
+            keras.initializers.Identity() if identity else keras.initializers.GlorotUniform(seed=seed + 2 * layer)
+            for layer in range(len(units))
         ]
-        self.drops = [Dropout(dropout, seed=seed + 2 * place + 1, name=f"drop_{place}") for place in range(len(units))]
+        self.drops = [Dropout(dropout, seed=seed + 2 * layer + 1, name=f"drop_{layer}") for layer in range(len(units))]
 
     def build(self, input_shape: Any = None) -> None:
         self.kernels, self.biases, size = [], [], self.size
-        for place, (width, initializer) in enumerate(zip(self.units, self.initializers, strict=True)):
+        for layer, (width, initializer) in enumerate(zip(self.units, self.initializers, strict=True)):
             shape = (size, width)
-            self.kernels.append(self.add_weight(shape=shape, initializer=initializer, name=f"kernel_{place}"))
-            self.biases.append(self.add_weight(shape=(width,), initializer="zeros", name=f"bias_{place}"))
-            self.drops[place].build()
+            self.kernels.append(self.add_weight(shape=shape, initializer=initializer, name=f"kernel_{layer}"))
+            self.biases.append(self.add_weight(shape=(width,), initializer="zeros", name=f"bias_{layer}"))
+            self.drops[layer].build()
             size = width
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         hidden, last = inputs, len(self.kernels) - 1
-        for place, (kernel, bias, drop) in enumerate(zip(self.kernels, self.biases, self.drops, strict=True)):
+        for layer, (kernel, bias, drop) in enumerate(zip(self.kernels, self.biases, self.drops, strict=True)):
             hidden = ops.matmul(drop(hidden, training=training), kernel) + bias
-            if place < last:
+            if layer < last:
                 hidden = self.activation(hidden)
         return hidden
 
@@ -100,8 +100,8 @@ class DualEncoder(keras.Model):
             return keras.initializers.RandomNormal(stddev=embedding_stddev, seed=1000 * seed + number)
 
         def tower(number: int, size: int, name: str, **options: Any) -> Tower:
-            own = 1000 * seed + 100 + 50 * number
-            return Tower(size, units, activation=activation, dropout=dropout, seed=own, name=name, **options)
+            tower_seed = 1000 * seed + 100 + 50 * number
+            return Tower(size, units, activation=activation, dropout=dropout, seed=tower_seed, name=name, **options)
 
         self.embeddings = [
             Linear(dim, embedding_size, initializer=normal(number), name=f"embedding_{number}")
@@ -149,16 +149,16 @@ class DualEncoder(keras.Model):
         parts = self.of_reply(replies, False)
         return self.unit(self.joined_reply(parts, False) if self.joint else parts[0])
 
-    def joined(self, parts: Sequence[Any], inputs: Mapping[str, Any], training: bool) -> Any:
+    def joined(self, vectors: Sequence[Any], inputs: Mapping[str, Any], training: bool) -> Any:
         """The message's joint vector: its vectors by field [B, V] and the numbers in `inputs` -> [B, V]."""
-        numbers = [ops.cast(inputs[name], parts[0].dtype)[:, None] for name in self.numbers]
+        numbers = [ops.cast(inputs[name], vectors[0].dtype)[:, None] for name in self.numbers]
         return self.joint[0](
-            ops.concatenate([*map(keras.activations.tanh, parts), *numbers], axis=-1), training=training
+            ops.concatenate([*map(keras.activations.tanh, vectors), *numbers], axis=-1), training=training
         )
 
-    def joined_reply(self, parts: Sequence[Any], training: bool) -> Any:
+    def joined_reply(self, vectors: Sequence[Any], training: bool) -> Any:
         """The reply's joint vector: its vectors by field [R, V] -> [R, V]."""
-        return self.joint[1](ops.concatenate(list(map(keras.activations.tanh, parts)), axis=-1), training=training)
+        return self.joint[1](ops.concatenate(list(map(keras.activations.tanh, vectors)), axis=-1), training=training)
 
     def by_field(self, inputs: Mapping[str, Any], training: bool) -> list[Any]:
         """The message's vector by each field."""

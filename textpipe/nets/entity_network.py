@@ -75,11 +75,11 @@ class EntityNetwork(StoryReader):
     def attend(self, inputs: Mapping[str, Any], *, training: bool = False) -> tuple[Any, Any]:
         """Logits [B, L], and the gate of each slot at each sentence [B, M, S]."""
         sentences, real = self.vectors(inputs[self.story], self.story_mask)
-        asked, _ = self.vectors(inputs[self.question], self.question_mask)
-        question = ops.sum(asked, axis=1)  # [B, D]
+        question_words, _ = self.vectors(inputs[self.question], self.question_mask)
+        question = ops.sum(question_words, axis=1)  # [B, D]
         real = ops.cast(real, sentences.dtype)
         keys = ops.convert_to_tensor(self.keys)
-        written = ops.matmul(sentences, self.from_sentence)[:, :, None] + ops.matmul(
+        proposals = ops.matmul(sentences, self.from_sentence)[:, :, None] + ops.matmul(
             keys, self.from_key
         )  # [B, S, M, D]
         by_key = ops.matmul(sentences, ops.transpose(keys))  # [B, S, M]
@@ -99,7 +99,7 @@ class EntityNetwork(StoryReader):
         xs = (
             ops.transpose(sentences, (1, 0, 2)),
             ops.transpose(by_key, (1, 0, 2)),
-            ops.transpose(written, (1, 0, 2, 3)),
+            ops.transpose(proposals, (1, 0, 2, 3)),
             ops.transpose(real, (1, 0)),
         )
         (state, _), (_, gates) = scan(step, (start, ops.zeros_like(start[:, :, 0])), xs)
@@ -110,9 +110,11 @@ class EntityNetwork(StoryReader):
 
     def vectors(self, ids: Any, mask: Any) -> tuple[Any, Any]:
         """The vectors of sentences [B, S, D], and whether there is such a sentence [B, S]."""
-        found = split_sentences.split(ids)
-        positions = ops.minimum(found.position, self.max_words - 1)
-        return sum_words(ops.take(self.table, found.ids, axis=0) * ops.take(mask, positions, axis=0), found), found.real
+        sentences = split_sentences.split(ids)
+        positions = ops.minimum(sentences.position, self.max_words - 1)
+        return sum_words(
+            ops.take(self.table, sentences.ids, axis=0) * ops.take(mask, positions, axis=0), sentences
+        ), sentences.real
 
 
 def prelu(values: Any, slope: Any) -> Any:

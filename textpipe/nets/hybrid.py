@@ -285,7 +285,7 @@ class HybridModel(keras.Model):
 def select_states(condition, states, otherwise):
     """`states` where condition [B] is true, `otherwise` elsewhere; both are tuples of tuples of [B, H]."""
     return tuple(
-        tuple(ops.where(condition[:, None], left, right) for left, right in zip(*pair, strict=True))
+        tuple(ops.where(condition[:, None], selected, fallback) for selected, fallback in zip(*pair, strict=True))
         for pair in zip(states, otherwise, strict=True)
     )
 

@@ -62,8 +62,8 @@ class MemoryNetwork(StoryReader):
         # Row i is the vector of the i-th newest sentence; row 0 is that of none.
         shape = (self.max_sentences + 1, self.size)
         self.times = [normal(shape, 100 + at, f"time_{at}") for at in tables]
-        own = self.class_words.count(-1)
-        self.answers = normal((own, self.size), 200, "answers") if own else None
+        num_answers = self.class_words.count(-1)
+        self.answers = normal((num_answers, self.size), 200, "answers") if num_answers else None
         if self.linear_start:
             # 1 while memories are selected without a softmax; kept with the weights, for weights of that phase only work so.
             self.linear = self.add_weight(shape=(), initializer="ones", trainable=False, autocast=False, name="linear")
@@ -82,8 +82,8 @@ class MemoryNetwork(StoryReader):
         memories = self.encode(ops.take(words, story.ids, axis=0), story)  # [B, S, (K + 1) D]
         age = self.ages(story, training)
         memories = memories + ops.take(times, ops.clip(age, 0, self.max_sentences), axis=0)
-        asked = split_sentences.split(inputs[self.question])
-        question = self.encode(ops.take(self.embeddings[0], asked.ids, axis=0), asked)
+        question_sentences = split_sentences.split(inputs[self.question])
+        question = self.encode(ops.take(self.embeddings[0], question_sentences.ids, axis=0), question_sentences)
         vector = ops.sum(question, axis=1)  # [B, D]
         real = ops.cast(story.real, words.dtype)
         by_hop = ops.split(memories, self.hops + 1, axis=2)
@@ -107,20 +107,22 @@ class MemoryNetwork(StoryReader):
             return story.age
         count = ops.cast(ops.sum(ops.cast(story.real, "int32"), axis=1), "float32")[:, None]  # [B, 1]
         most = int(-(-self.max_sentences * self.empty_memories // 1))
-        drawn = keras.random.uniform((ops.shape(count)[0], most + 1), seed=self.draws, dtype="float32")
-        number = ops.floor(drawn[:, :1] * (ops.ceil(count * self.empty_memories) + 1))  # [B, 1]
-        place = ops.floor(drawn[:, 1:] * (count + 1))  # [B, M]: how many sentences are newer than an empty memory
+        uniform = keras.random.uniform((ops.shape(count)[0], most + 1), seed=self.draws, dtype="float32")
+        number = ops.floor(uniform[:, :1] * (ops.ceil(count * self.empty_memories) + 1))  # [B, 1]
+        num_newer = ops.floor(uniform[:, 1:] * (count + 1))  # [B, M]: how many sentences are newer than an empty memory
         used = ops.arange(most, dtype="float32")[None] < number
-        newer = ops.logical_and(place[:, None] < ops.cast(story.age, "float32")[:, :, None], used[:, None])  # [B, S, M]
+        newer = ops.logical_and(
+            num_newer[:, None] < ops.cast(story.age, "float32")[:, :, None], used[:, None]
+        )  # [B, S, M]
         return story.age + ops.sum(ops.cast(newer, "int32"), axis=2)
 
     def logits(self, vector: Any) -> Any:
         """Logits of vectors [B, D]."""
         last = self.embeddings[self.hops]
         table = ops.convert_to_tensor(last) if self.answers is None else ops.concatenate([last, self.answers], axis=0)
-        rows, own = [], 0
+        rows, num_answers = [], 0
         for word in self.class_words:
-            rows.append(word if word >= 0 else self.vocab_size + own)
-            own += word < 0
+            rows.append(word if word >= 0 else self.vocab_size + num_answers)
+            num_answers += word < 0
         logits = ops.matmul(vector, ops.transpose(ops.take(table, ops.convert_to_tensor(rows, "int32"), axis=0)))
         return logits[:, 1:] - logits[:, :1] if len(rows) == 2 else logits

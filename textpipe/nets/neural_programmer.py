@@ -79,9 +79,9 @@ class NeuralProgrammer(keras.Model):
             return ops.full_like(hashes, UNKNOWN), ops.zeros_like(hashes, dtype="bool")
         known = ops.convert_to_tensor(self.known)
         flat = ops.reshape(hashes, (-1,))
-        place = ops.minimum(ops.searchsorted(known, flat), len(self.known) - 1)
-        has_row = ops.equal(ops.take(known, place), flat)
-        rows = ops.where(has_row, ops.cast(place, "int32") + FIRST_WORD, UNKNOWN)
+        index = ops.minimum(ops.searchsorted(known, flat), len(self.known) - 1)
+        has_row = ops.equal(ops.take(known, index), flat)
+        rows = ops.where(has_row, ops.cast(index, "int32") + FIRST_WORD, UNKNOWN)
         return ops.reshape(rows, ops.shape(hashes)), ops.reshape(has_row, ops.shape(hashes))
 
     def question_rows(
@@ -96,8 +96,8 @@ class NeuralProgrammer(keras.Model):
         rows = ops.where(ops.logical_and(is_number, ops.logical_not(has_row)), NUMBER, rows)
         rows = ops.where(ops.logical_and(matches.covered, ops.logical_not(is_number)), ENTRY, rows)
         if training and self.config.word_dropout:
-            drawn = keras.random.uniform(ops.shape(rows), seed=self.word_drop)
-            rows = ops.where(drawn < self.config.word_dropout, UNKNOWN, rows)
+            uniform = keras.random.uniform(ops.shape(rows), seed=self.word_drop)
+            rows = ops.where(uniform < self.config.word_dropout, UNKNOWN, rows)
         cell = ops.any(ops.logical_or(matches.cells, matches.partial_cells), axis=(1, 2))
         name = ops.any(ops.logical_or(matches.names, matches.partial_names > 0), axis=1)
         first = ops.where(ops.logical_and(cell, name), CELL_MATCH, PAD)
@@ -128,11 +128,11 @@ class NeuralProgrammer(keras.Model):
         """
         is_number = ops.logical_not(ops.isnan(words.numbers))
         missing = ops.pad(ops.cast(ops.logical_not(is_number), "int32"), ((0, 0), (0, NUM_NUMBERS)), constant_values=1)
-        place = ops.argsort(missing, axis=1)[:, :NUM_NUMBERS]  # numbers first, in order
-        absent = ops.cast(ops.take_along_axis(missing, place, axis=1), hidden.dtype)  # [B, N]
-        place = ops.minimum(place, ops.shape(words.numbers)[1] - 1)
-        numbers = ops.take_along_axis(ops.where(is_number, words.numbers, 0.0), place, axis=1)
-        states = ops.take_along_axis(hidden, place[:, :, None], axis=1)  # [B, N, D]
+        order = ops.argsort(missing, axis=1)[:, :NUM_NUMBERS]  # numbers first, in order
+        absent = ops.cast(ops.take_along_axis(missing, order, axis=1), hidden.dtype)  # [B, N]
+        order = ops.minimum(order, ops.shape(words.numbers)[1] - 1)
+        numbers = ops.take_along_axis(ops.where(is_number, words.numbers, 0.0), order, axis=1)
+        states = ops.take_along_axis(hidden, order[:, :, None], axis=1)  # [B, N, D]
         at = operations.OPERATIONS.index(operations.COMPARISONS[0])
         logits = ops.einsum("bnd,od->bon", states, unit[at : at + 4]) + MASKED * absent[:, None]
         weights = one_hot_of_best(logits) if hard else ops.softmax(logits)
@@ -152,15 +152,15 @@ class NeuralProgrammer(keras.Model):
         vectors = ops.take(parts["embedding"], ops.transpose(rows), axis=0)  # [2 + Q, B, D]
         vectors = self.drops["words"](vectors, training=training)
         states, last = self.lstm(vectors, real=ops.cast(ops.transpose(real), dtype), training=training)
-        hidden, asked = ops.transpose(states, (1, 0, 2)), last[0]  # [B, 2 + Q, D], [B, D]
+        hidden, question_state = ops.transpose(states, (1, 0, 2)), last[0]  # [B, 2 + Q, D], [B, D]
         padding = MASKED * (1 - ops.cast(real, dtype))
         unit = self.drops["operations"](ops.convert_to_tensor(parts["unit"]), training=training)
 
         numbers, weights = self.pivots(words, hidden[:, 2:], unit, hard)
         compared = operations.comparisons(values, number, numbers, weights)
         match = ops.logical_or(matches.cells, matches.partial_cells)
-        others = ops.stack([operations.most_frequent(cells.keys, packed_tables.NONE), match], axis=1)
-        matching = ops.concatenate([compared, ops.cast(others, dtype)], axis=1)  # [B, 6, C, R]
+        special_matches = ops.stack([operations.most_frequent(cells.keys, packed_tables.NONE), match], axis=1)
+        matching = ops.concatenate([compared, ops.cast(special_matches, dtype)], axis=1)  # [B, 6, C, R]
         shape = ops.shape(matching)
         table = operations.Table(
             ops.cast(cells.rows, dtype), *operations.sorted_rows(values, number, -1), *operations.sorted_rows(values, number, 1),
@@ -174,18 +174,20 @@ class NeuralProgrammer(keras.Model):
             1 - ops.cast(cells.columns, dtype)
         )
 
-        selection, history = table.mask, ops.zeros_like(asked)
+        selection, history = table.mask, ops.zeros_like(question_state)
         trace: dict[str, list[Any]] = {"operations": [], "columns": [], "selections": [], "scores": []}
         count, printed = None, None
         for _ in range(self.config.passes):
             attention = ops.softmax(ops.einsum("bqd,bd->bq", hidden, history) + padding)
-            read = ops.concatenate([asked, ops.einsum("bq,bqd->bd", attention, hidden)], axis=1)
-            control = ops.relu(ops.matmul(history, parts["controller_history"]) + ops.matmul(read, parts["controller"]))
+            question_context = ops.concatenate([question_state, ops.einsum("bq,bqd->bd", attention, hidden)], axis=1)
+            control = ops.relu(
+                ops.matmul(history, parts["controller_history"]) + ops.matmul(question_context, parts["controller"])
+            )
             control = self.drops["controller"](control, training=training)
             soft_operation = ops.softmax(ops.matmul(control, ops.transpose(unit)))  # [B, O]
             chosen = ops.matmul(soft_operation, unit)
             control = ops.relu(
-                ops.matmul(history, parts["column_history"]) + ops.matmul(read, parts["column_controller"])
+                ops.matmul(history, parts["column_history"]) + ops.matmul(question_context, parts["column_controller"])
             )
             control = ops.relu(ops.matmul(ops.concatenate([control, chosen], axis=1), parts["column_operation"]))
             control = self.drops["column_controller"](control, training=training)

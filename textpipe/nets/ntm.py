@@ -91,8 +91,8 @@ class NeuralTuringMachine(keras.Model):
             "controller": self.controller.zero_state(ops.shape(ids)[1]),
             "slots": self.memory.start(ops.shape(ids)[1]),
         }
-        _, written, last = self.loop.run(self.gates(ids, "source"), first, self.loop_weights(), real)
-        return {"last": last, "written": ops.transpose(written * real, (1, 0, 2))}
+        _, write_weights, last = self.loop.run(self.gates(ids, "source"), first, self.loop_weights(), real)
+        return {"last": last, "written": ops.transpose(write_weights * real, (1, 0, 2))}
 
     def start(self, memory: Any) -> dict[str, Any]:
         """memory -> state before the first step. state["memory"] is constant and the same for all hypotheses of a row."""
@@ -112,9 +112,9 @@ class NeuralTuringMachine(keras.Model):
 
     def loop_weights(self) -> dict[str, Any]:
         """The weights used at each step, as tensors: a custom gradient must not capture variables."""
-        read = self.controller.kernel[self.token_size :]
+        read_kernel = self.controller.kernel[self.token_size :]
         return {
-            "recurrent": ops.concatenate([read, self.controller.recurrent_kernel], axis=0),
+            "recurrent": ops.concatenate([read_kernel, self.controller.recurrent_kernel], axis=0),
             "heads": (ops.copy(self.head_kernel), ops.copy(self.head_bias)),
         }
 

@@ -113,7 +113,12 @@ class FieldsClassifier(PooledClassifier):
         self.wide = bool(self.ngrams) and encoder.ngram_embedding is None
         self.shared = encoders[0] if len(encoders) > 1 and all(one is encoders[0] for one in encoders) else None
         self.fields = [
-            TextField(one, pooling_of(one, pool, attention_size, seeds), own=self.shared is None, name=f"field_{name}")
+            TextField(
+                one,
+                pooling_of(one, pool, attention_size, seeds),
+                owns_encoder=self.shared is None,
+                name=f"field_{name}",
+            )
             for name, one in zip(self.texts, encoders, strict=True)
         ]
         width = encoder.ngram_embedding or self.num_logits
@@ -133,11 +138,11 @@ class FieldsClassifier(PooledClassifier):
 
     def represent(self, inputs: Any, training: bool = False) -> Any:
         """The joined vector [B, J]; with linear maps of n-grams, also the sum of those, [B, C]."""
-        parts = [layer(inputs[name], training=training) for name, layer in zip(self.texts, self.fields, strict=True)]
+        vectors = [layer(inputs[name], training=training) for name, layer in zip(self.texts, self.fields, strict=True)]
         mapped = [layer(inputs[name]) for name, layer in zip(self.ngrams, self.maps, strict=True)]
         if not self.wide:
-            parts += mapped
-        joined = self.drop(ops.concatenate(parts, axis=-1), training=training)
+            vectors += mapped
+        joined = self.drop(ops.concatenate(vectors, axis=-1), training=training)
         numbers = [ops.cast(inputs[name], joined.dtype)[:, None] for name in self.numbers]
         joined = ops.concatenate([joined, *numbers], axis=-1)
         return (joined, sum(mapped)) if self.wide else joined
@@ -151,24 +156,24 @@ class FieldsClassifier(PooledClassifier):
 
 
 class TextField(keras.layers.Layer):
-    """A field's encoder and pooling: ids [B, T] -> [B, D]. own: the encoder belongs to this field alone, and is built with it."""
+    """A field's encoder and pooling: ids [B, T] -> [B, D]. owns_encoder: the encoder belongs to this field alone, and is built with it."""
 
-    def __init__(self, encoder: Any, pooling: Any, *, own: bool, **options: Any) -> None:
+    def __init__(self, encoder: Any, pooling: Any, *, owns_encoder: bool, **options: Any) -> None:
         super().__init__(**options)
-        self.own = own
-        if own:
+        self.owns_encoder = owns_encoder
+        if owns_encoder:
             self.encoder = encoder
         else:
             self.encode = lambda *arguments, **settings: encoder(*arguments, **settings)  # not tracked twice
         self.pooling = pooling
 
     def build(self, input_shape: Any = None) -> None:
-        for layer in (*([self.encoder] if self.own else []), self.pooling):
+        for layer in (*([self.encoder] if self.owns_encoder else []), self.pooling):
             layer.build()
         self.built = True
 
     def call(self, ids: Any, training: bool = False) -> Any:
-        states, mask = (self.encoder if self.own else self.encode)(ids, training=training)
+        states, mask = (self.encoder if self.owns_encoder else self.encode)(ids, training=training)
         return self.pooling(states, mask)
 
 

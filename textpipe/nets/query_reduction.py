@@ -96,9 +96,9 @@ class QueryReduction(StoryReader):
     def attend(self, inputs: Mapping[str, Any], *, training: bool = False) -> tuple[Any, Any]:
         """Logits [B, L], and how far the gates are open for each sentence, forward, by layer [B, K, S]."""
         story = split_sentences.split(inputs[self.story])
-        asked = split_sentences.split(inputs[self.question])
+        question_sentences = split_sentences.split(inputs[self.question])
         sentences = self.encode(ops.take(self.table, story.ids, axis=0), story)  # [B, S, D]
-        question = self.encode(ops.take(self.table, asked.ids, axis=0), asked)
+        question = self.encode(ops.take(self.table, question_sentences.ids, axis=0), question_sentences)
         question = ops.sum(question, axis=1, keepdims=True)  # [B, 1, D]
         if self.sentence_scale != 1:
             sentences, question = sentences * self.sentence_scale, question * self.sentence_scale
@@ -150,13 +150,13 @@ class Reduction(keras.layers.Layer):
     def call(self, sentences: Any, questions: Any, *, resets: int) -> tuple[Any, list[Any]]:
         """Gates, and the candidate as each reset gate lets it through; resets: how many of them this pass uses, 0 or all."""
         shape = ops.shape(sentences)
-        flat, asked = (ops.reshape(values, (-1, self.size)) for values in (sentences, questions))
+        flat, flat_questions = (ops.reshape(values, (-1, self.size)) for values in (sentences, questions))
         kernel, bias = self.gate_kernel, self.gate_bias_weight
         if resets:  # one product for all gates
             kernel = ops.concatenate([kernel, self.reset_kernel], axis=1)
             bias = ops.concatenate([bias, self.reset_bias], axis=0)
-        gates = ops.sigmoid(ops.matmul(flat * asked, kernel) + bias)
-        candidate = ops.tanh(ops.matmul(ops.concatenate([flat, asked], axis=1), self.kernel) + self.bias)
+        gates = ops.sigmoid(ops.matmul(flat * flat_questions, kernel) + bias)
+        candidate = ops.tanh(ops.matmul(ops.concatenate([flat, flat_questions], axis=1), self.kernel) + self.bias)
         gate, *passed = ops.split(gates, 1 + resets, axis=1) if resets else [gates]
         candidates = [candidate * reset for reset in passed] or [candidate]
         return (

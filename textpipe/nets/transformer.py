@@ -168,8 +168,8 @@ class TransformerModel(keras.Model):
         width = ops.shape(positions)[1]
         slots = ops.arange(width)
         own_slot = ops.where(slots[:, None] == slots[None, :], ops.cast(0, rows.dtype), ops.cast(MASKED, rows.dtype))
-        own = ops.concatenate([state["own"], ops.tile(own_slot, (count, 1))], axis=1)
-        bias = ops.reshape(own, (count, 1, width, ops.shape(own)[1]))
+        ancestor_bias = ops.concatenate([state["own"], ops.tile(own_slot, (count, 1))], axis=1)
+        bias = ops.reshape(ancestor_bias, (count, 1, width, ops.shape(ancestor_bias)[1]))
         memory_bias = memory["bias"][:, None, None, :]
         keys, values, attention = [], [], None
         reported_layer = max(len(self.decoder) - 2, 0)
@@ -191,7 +191,7 @@ class TransformerModel(keras.Model):
         after = {
             "memory": memory,
             "cache": {"keys": tuple(keys), "values": tuple(values)},
-            "own": own,
+            "own": ancestor_bias,
             "places": state["places"] + 1,
         }
         return (project or self.project)(rows), after, attention

@@ -104,8 +104,8 @@ def is_correct(program: Any, targets: Any) -> Any:
     counts = last == table_operations.OPERATIONS.index("count")
     shown = program.printed > 0.5
     gold, possible = gold_cells(program.cells, items)
-    hit = gold & shown[:, None]
-    all_items = tf.reduce_all(tf.reduce_any(hit, axis=[2, 3]) | (items == 0), axis=1)
+    correct_cells = gold & shown[:, None]
+    all_items = tf.reduce_all(tf.reduce_any(correct_cells, axis=[2, 3]) | (items == 0), axis=1)
     no_others = tf.reduce_all(tf.reduce_any(gold, axis=1) | ~shown, axis=[1, 2])
     printed = possible & all_items & no_others & tf.reduce_any(shown, axis=[1, 2])
     return tf.where(counts, tf.abs(program.count - tf.cast(number, program.count.dtype)) < 0.5, printed)

@@ -37,8 +37,8 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
     from textpipe.training.losses import loss_precision
 
     rows = weight(targets)
-    equal = same(targets) & ~tf.eye(rows, dtype=tf.bool)
-    own = tf.range(rows)
+    equal = same_targets(targets) & ~tf.eye(rows, dtype=tf.bool)
+    labels = tf.range(rows)
     loss: Any = 0.0
     logits = tf.zeros([rows, rows])
     for messages, replies in model(inputs, targets, training=training):
@@ -46,16 +46,16 @@ def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool 
         logits = tf.where(equal, tf.constant(ABSENT, logits.dtype), logits)
         directions = (logits, tf.transpose(logits)) if getattr(model, "symmetric", True) else (logits,)
         for scores in directions:
-            loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(own, scores)) / len(directions)
+            loss += tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, scores)) / len(directions)
     best = tf.argmax(logits, axis=1, output_type=tf.int32)
     return {
         "loss": loss,
-        "correct": tf.reduce_sum(tf.cast(best == own, tf.float32)),
+        "correct": tf.reduce_sum(tf.cast(best == labels, tf.float32)),
         "weight": tf.cast(rows, tf.float32),
     }
 
 
-def same(targets: Any) -> Any:
+def same_targets(targets: Any) -> Any:
     """Which rows of a batch have equal replies [B, B]: ids [B, U] or a sparse [B, F].
 
     Compared by two sums of random numbers of 30 bits, one of each token at its place: unequal rows agree once in 2 ** 60.
@@ -64,15 +64,15 @@ def same(targets: Any) -> Any:
 
     if isinstance(targets, tf.SparseTensor):
         rows = tf.cast(targets.dense_shape[0], tf.int32)
-        parts = [
+        hashes = [
             tf.math.unsorted_segment_sum(mixed(targets.indices[:, 1], salt), targets.indices[:, 0], rows)
             for salt in (1, 2)
         ]
     else:
-        places = tf.range(tf.shape(targets, out_type=tf.int64)[1])
-        at = tf.where(targets > 0, tf.cast(targets, tf.int64) + places * 2**32, 0)
-        parts = [tf.reduce_sum(tf.where(targets > 0, mixed(at, salt), 0), axis=1) for salt in (1, 2)]
-    return tf.reduce_all(tf.stack([part[:, None] == part[None] for part in parts]), axis=0)
+        positions = tf.range(tf.shape(targets, out_type=tf.int64)[1])
+        at = tf.where(targets > 0, tf.cast(targets, tf.int64) + positions * 2**32, 0)
+        hashes = [tf.reduce_sum(tf.where(targets > 0, mixed(at, salt), 0), axis=1) for salt in (1, 2)]
+    return tf.reduce_all(tf.stack([part[:, None] == part[None] for part in hashes]), axis=0)
 
 
 def mixed(numbers: Any, salt: int) -> Any:

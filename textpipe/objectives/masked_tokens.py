@@ -56,8 +56,8 @@ def corrupt(ids: Any, numbers: Any, vocab_size: int) -> tuple[Any, Any]:
     chosen = ranks < num_chosen(ids)[:, None]
     first = len(SPECIAL_TOKENS)
     # fixed_numbers rounds its highest numbers to 1.
-    drawn = tf.minimum(first + tf.cast(token * (vocab_size - first), tf.int32), vocab_size - 1)
-    replaced = tf.where(action < MASKED, MASK_ID, tf.where(action < MASKED + RANDOM, drawn, ids))
+    random_ids = tf.minimum(first + tf.cast(token * (vocab_size - first), tf.int32), vocab_size - 1)
+    replaced = tf.where(action < MASKED, MASK_ID, tf.where(action < MASKED + RANDOM, random_ids, ids))
     return tf.where(chosen, replaced, ids), chosen
 
 
@@ -67,27 +67,27 @@ def fixed_numbers(ids: Any) -> Any:
 
     from textpipe.objectives.in_batch import mixed
 
-    places = tf.range(tf.shape(ids, out_type=tf.int64)[1]) + 1
-    content = tf.reduce_sum(tf.cast(ids, tf.int64) * places * places, axis=1, keepdims=True)
-    return tf.stack([tf.cast(mixed(content * 2**20 + places, salt), tf.float32) / 2**30 for salt in (1, 2, 3)])
+    positions = tf.range(tf.shape(ids, out_type=tf.int64)[1]) + 1
+    content = tf.reduce_sum(tf.cast(ids, tf.int64) * positions * positions, axis=1, keepdims=True)
+    return tf.stack([tf.cast(mixed(content * 2**20 + positions, salt), tf.float32) / 2**30 for salt in (1, 2, 3)])
 
 
 def sums(model: Any, inputs: Mapping[str, Any], targets: Any, *, training: bool = False, config: Any = None) -> dict:
     """Sums of `loss` (nats), `correct` and `weight` over the predicted tokens of targets [B, T], masked alike in each call."""
     from textpipe.training import losses
 
-    read, chosen = corrupt(targets, fixed_numbers(targets), model.vocab_size)
-    return losses.cross_entropy_sums(*predictions(model, read, chosen, targets, training=training))
+    corrupted_ids, chosen = corrupt(targets, fixed_numbers(targets), model.vocab_size)
+    return losses.cross_entropy_sums(*predictions(model, corrupted_ids, chosen, targets, training=training))
 
 
-def predictions(model: Any, read: Any, chosen: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
+def predictions(model: Any, corrupted_ids: Any, chosen: Any, targets: Any, *, training: bool) -> tuple[Any, Any]:
     """The logits [N, V] and labels [N] of the chosen tokens."""
     import tensorflow as tf
 
     from textpipe.training import losses, precision
 
     split = precision.SplitModel(model)
-    hidden = tf.boolean_mask(split.hidden({}, read, training=training), chosen)
+    hidden = tf.boolean_mask(split.hidden({}, corrupted_ids, training=training), chosen)
     return losses.loss_precision(split.project(hidden)), tf.boolean_mask(targets, chosen)
 
 
@@ -126,9 +126,9 @@ def gradients(
 
     seed = tf.random.experimental.stateless_fold_in(draws[0], part)
     numbers = tf.random.stateless_uniform(tf.concat([[3], tf.shape(targets)], axis=0), seed)
-    read, chosen = corrupt(targets, numbers, model.vocab_size)
+    corrupted_ids, chosen = corrupt(targets, numbers, model.vocab_size)
     with tf.GradientTape() as tape:
-        logits, labels = predictions(model, read, chosen, targets, training=True)
+        logits, labels = predictions(model, corrupted_ids, chosen, targets, training=True)
         batch_sums = losses.cross_entropy_sums(logits, labels, config.label_smoothing)
         loss = batch_sums["loss"] / tf.maximum(total, 1.0)
     return batch_sums, tape.gradient(loss, variables, unconnected_gradients="zero")

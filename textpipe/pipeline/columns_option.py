@@ -116,18 +116,18 @@ def as_column(name: str, *, numbers: bool) -> str | int:
 def kind_of(key: str, fields: Sequence[Field]) -> str | None:
     """The kind that a key means: that of the field of this name, or a kind or its plural; None for anything else."""
     kinds = plugins.names("kinds")
-    own = next((field.kind for field in fields if field.name == key), key if key in kinds else None)
-    return own or next((kind for kind in kinds if key == plugins.find("kinds", kind).PLURAL), None)
+    exact_kind = next((field.kind for field in fields if field.name == key), key if key in kinds else None)
+    return exact_kind or next((kind for kind in kinds if key == plugins.find("kinds", kind).PLURAL), None)
 
 
 def target_kinds(task: str) -> dict[str, str]:
     """{target kind: task} of tasks with configurable fields, for kinds that no field of this task has."""
     tasks = {}
-    own = {field.kind for field in plugins.find("tasks", task).FIELDS}
+    field_kinds = {field.kind for field in plugins.find("tasks", task).FIELDS}
     for name in plugins.names("tasks"):
         module = plugins.find("tasks", name)
         target = next(field for field in module.FIELDS if field.side == "target")
-        if hasattr(module, "choose_fields") and target.kind not in own:
+        if hasattr(module, "choose_fields") and target.kind not in field_kinds:
             tasks[target.kind] = name
     return tasks
 

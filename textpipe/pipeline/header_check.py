@@ -25,7 +25,7 @@ def check(pipeline: Pipeline) -> None:
     """
     ingest = plugins.find("stages", "ingest")
     section: Any = pipeline.sections["ingest"]
-    columns = ingest.wanted(section, plugins.find("tasks", pipeline.task).FIELDS)
+    columns = ingest.required_columns(section, plugins.find("tasks", pipeline.task).FIELDS)
     if section.dataset is not None:
         origin = dataset_files(section.dataset, section.format, columns)
     else:

@@ -77,10 +77,10 @@ class Pipeline:
                 f"{path} [decode]: task {task!r} ranks the answers of a set and needs no decoder; leave [decode] out"
             )
         chosen = engines.check(f"{path} [engine]", tables.pop("engine", engines.DEFAULT))
-        own = {"tune": tables.pop("tune")} if "tune" in tables else {}
+        tune_table = {"tune": tables.pop("tune")} if "tune" in tables else {}
         sections = check(str(path), {stage: stage_module(stage).Config for stage in stages_of(task)}, tables)
         # By itself: its seed is that of the search, not the one at the top of the file.
-        tune = check(str(path), {"tune": Tune}, own)["tune"] if own else None
+        tune = check(str(path), {"tune": Tune}, tune_table)["tune"] if tune_table else None
         by_stage: dict[str, Any] = sections
         export, model, codec = by_stage["export"], by_stage["train"].model, by_stage["tokenize"].codec
         faults = list(_fits.conflicts(export.decode, model, export.ensemble, codec))

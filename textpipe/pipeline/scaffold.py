@@ -70,7 +70,7 @@ def write(
     section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
         "ingest"
     ]
-    size = replace(measure(section, fields, stage.wanted(section, fields)), senders=senders)
+    size = replace(measure(section, fields, stage.required_columns(section, fields)), senders=senders)
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.valid = (
@@ -139,8 +139,8 @@ def mailbox_options(
     options: dict[str, Any] = {"kind": "threads", **({"me": list(me)} if me else {})}
     module = plugins.find("tasks", task)
     if {"message", "reply"} <= {field.name for field in module.FIELDS}:
-        wanted = f"{MAIL_FIELDS},reply=reply" if hasattr(module, "choose_fields") else "message=body"
-        return {**options, "unanswered": "drop"}, columns or wanted
+        default_columns = f"{MAIL_FIELDS},reply=reply" if hasattr(module, "choose_fields") else "message=body"
+        return {**options, "unanswered": "drop"}, columns or default_columns
     return options, columns
 
 
@@ -186,9 +186,11 @@ def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> te
                 if split == "train":
                     # Rows that ingest drops for their length, which would outweigh all others.
                     cells = zip(*rows.columns[: len(names)], strict=True)
-                    kept = [row for row in cells if all(len(text or "") <= section.max_characters for text in row)]
-                    size.rows += len(kept)
-                    for at, column in enumerate(zip(*kept, strict=True)):
+                    short_rows = [
+                        row for row in cells if all(len(text or "") <= section.max_characters for text in row)
+                    ]
+                    size.rows += len(short_rows)
+                    for at, column in enumerate(zip(*short_rows, strict=True)):
                         characters[at] += sum(len(text or "") for text in column)
                         words[at] += sum(len((text or "").split()) for text in column)
                     if size.rows >= MAX_ROWS_READ:

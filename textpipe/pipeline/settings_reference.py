@@ -163,25 +163,25 @@ def setting(config: type[Section], name: str) -> Setting:
     written = "required" if default is PydanticUndefined else default_text(default)
     about = describe_field(config, name) or ""
     limits = bounds([*info.metadata, *(item for items in nested_metadata(info.annotation) for item in items)])
-    return Setting(field_key(config, name), takes(info.annotation, info.metadata), written, limits, about)
+    return Setting(field_key(config, name), describe_type(info.annotation, info.metadata), written, limits, about)
 
 
-def takes(annotation: Any, metadata: Any = ()) -> str:
+def describe_type(annotation: Any, metadata: Any = ()) -> str:
     """A type in words: Literal["a", "b"] -> '"a" or "b"', list[str] -> "[text]", dict[str, int] -> "{ text = whole number }"."""
     package = next((item for item in metadata if isinstance(item, str)), None)
     if package:
         return join_with_or(*map(json.dumps, plugins.names(package))) + ", or a table with this kind"
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return takes(inner[0], [*metadata, *inner[1:]])
+        return describe_type(inner[0], [*metadata, *inner[1:]])
     if origin is Literal:
         return join_with_or(*map(json.dumps, inner))
     if origin in (Union, types.UnionType):
-        return join_with_or(*(takes(part) for part in inner if part is not type(None)))
+        return join_with_or(*(describe_type(part) for part in inner if part is not type(None)))
     if origin in (list, tuple):
-        return f"[{takes(inner[0])}]" if inner else "list"
+        return f"[{describe_type(inner[0])}]" if inner else "list"
     if origin is dict:
-        return f"{{ {takes(inner[0])} = {takes(inner[1])} }}"
+        return f"{{ {describe_type(inner[0])} = {describe_type(inner[1])} }}"
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return "table"
     return NAMES.get(annotation, getattr(annotation, "__name__", str(annotation)))

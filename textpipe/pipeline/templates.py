@@ -81,8 +81,8 @@ def bag_of_words_tables(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables up to the features of a bag-of-words model."""
     sources = [field for field in task.FIELDS if field.side == "source" and field.has_text]
     characters = size.rows * sum(size.characters.get(field.name, 0.0) for field in sources)
-    first, *others = classifier_defaults.STEPS
-    steps = [first, *(MAIL + MASKS if mail else []), *others]
+    first, *other_steps = classifier_defaults.STEPS
+    steps = [first, *(MAIL + MASKS if mail else []), *other_steps]
     note = "" if mail else f'# For e-mails, insert before "casefold": {quoted_list(MAIL + MASKS)}\n'
     return f"""\
 [normalize]

@@ -36,7 +36,7 @@ DEFAULT_TRIALS = 40
 class Parameter:
     """One setting that varies: `choices`, or the range from low to high, both included.
 
-    log: uniform in the logarithm; whole: integers; step: the distance of its values from low on; when: {key: the values
+    log: uniform in the logarithm; integer: whole numbers; step: the distance of its values from low on; when: {key: the values
     of that key with which this setting is used}.
     """
 
@@ -45,7 +45,7 @@ class Parameter:
     low: float = 0.0
     high: float = 0.0
     log: bool = False
-    whole: bool = False
+    integer: bool = False
     step: float | None = None
     when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ class Parameter:
     @property
     def described(self) -> dict[str, Any]:
         """As JSON, to compare two studies."""
-        limits = {name: getattr(self, name) for name in ("low", "high", "log", "whole", "step")}
+        limits = {name: getattr(self, name) for name in ("low", "high", "log", "step")} | {"whole": self.integer}
         values = {"choices": list(self.choices)} if self.choices else limits
         return {**values, "when": {key: list(values) for key, values in self.when.items()}}
 
@@ -98,7 +98,7 @@ def parse_range(value: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(value.get(name, False), bool):
             raise ValueError(f"{name}: expected true or false, found {value[name]!r}")
     low, high, step = value["low"], value["high"], value.get("step")
-    log, whole = value.get("log", False), value.get("int", False)
+    log, integer = value.get("log", False), value.get("int", False)
     if low >= high:
         raise ValueError(f"expected low below high, found low = {low} and high = {high}")
     if log and low <= 0:
@@ -107,14 +107,14 @@ def parse_range(value: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError("log = true and step cannot both be set; leave one out")
     if step is not None and not 0 < step <= high - low:
         raise ValueError(f"step: expected a number above 0 and at most high - low, found {step}")
-    if whole and any(number != int(number) for number in (low, high, step or 1)):
+    if integer and any(number != int(number) for number in (low, high, step or 1)):
         raise ValueError("int = true needs whole numbers for low, high and step")
-    kind = int if whole else float
+    kind = int if integer else float
     if step is not None:  # high is the last value that is reached
         first, distance = Decimal(str(low)), Decimal(str(step))
         high = first + (Decimal(str(high)) - first) // distance * distance
     return {
-        "low": kind(low), "high": kind(high), "log": log, "whole": whole, "step": None if step is None else kind(step),
+        "low": kind(low), "high": kind(high), "log": log, "integer": integer, "step": None if step is None else kind(step),
     }  # fmt: skip
 
 

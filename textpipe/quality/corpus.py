@@ -49,10 +49,10 @@ class Corpus:
         return [item.name for item in ordered if item.has_text and item.side != "about"]
 
     @property
-    def compared(self) -> list[str]:
+    def compared_fields(self) -> list[str]:
         """The source fields that rows are compared by, as in ingest: those with text, or all if none has."""
-        found = [item for item in self.fields if item.side == "source"]
-        return [item.name for item in found if item.has_text] or [item.name for item in found]
+        source_fields = [item for item in self.fields if item.side == "source"]
+        return [item.name for item in source_fields if item.has_text] or [item.name for item in source_fields]
 
     @property
     def label(self) -> Field | None:
@@ -86,7 +86,7 @@ class Corpus:
         kinds = {item.name: item.cells for item in self.fields}
         columns = [
             hashes.normal_forms(comparison_texts(self.splits[split][name].to_pylist(), kinds[name]))
-            for name in self.compared
+            for name in self.compared_fields
         ]
         joined = columns[0] if len(columns) == 1 else map(b" \x1f ".join, zip(*columns, strict=True))
         return [form.decode() for form in joined]
@@ -95,11 +95,11 @@ class Corpus:
 def read_files(name: str, files: Mapping[str, Sequence[Path]], columns: Columns, form: Any = None) -> Corpus:
     """Read {split: files}; form: their format as in [ingest] format, guessed from the first name if None. Raises DataError."""
     first = next(iter(files.values()))[0]
-    given = {split: list(paths) for split, paths in files.items()}
-    parallel = next(iter(given.values()))
+    split_files = {split: list(paths) for split, paths in files.items()}
+    parallel = next(iter(split_files.values()))
     options = sources.format_options(first, form or sources.infer_format(parallel), given=form is not None)
     texts = columns.texts or ((0,) if options.kind == "lines" and len(parallel) == 1 else ())
-    origin = locate_files(given, options, texts)
+    origin = locate_files(split_files, options, texts)
     texts = texts or (find_column(origin, options, TEXTS),)
     label = columns.label
     if label is None and not columns.texts:
@@ -107,12 +107,12 @@ def read_files(name: str, files: Mapping[str, Sequence[Path]], columns: Columns,
     return read(name, origin, options, Columns(texts, label))
 
 
-def locate_files(given: Mapping[str, list[Path]], options: Any, texts: Sequence[str | int]) -> dict[str, Any]:
+def locate_files(split_files: Mapping[str, list[Path]], options: Any, texts: Sequence[str | int]) -> dict[str, Any]:
     """{split: sources}; without a train split the files are not those of a pipeline, but can be measured."""
-    if "train" in given:
-        return sources.locate(None, dict(given), options, texts)
-    origin = sources.locate(None, {**given, "train": next(iter(given.values()))}, options, texts)
-    return {split: origin[split] for split in given}
+    if "train" in split_files:
+        return sources.locate(None, dict(split_files), options, texts)
+    origin = sources.locate(None, {**split_files, "train": next(iter(split_files.values()))}, options, texts)
+    return {split: origin[split] for split in split_files}
 
 
 def find_column(
@@ -143,24 +143,24 @@ def read_dataset(name: str, columns: Columns) -> Corpus:
     label = columns.label
     if label is None and not columns.texts:
         label = next((item for item in LABELS if item in known), None)
-    wanted = [*texts, *([] if label is None else [label])]
+    column_names = [*texts, *([] if label is None else [label])]
     options = sources.format_options(card.place, card.format or sources.infer_format(card.splits), given=False)
-    return read(name, sources.locate(name, None, options, wanted), options, Columns(texts, label))
+    return read(name, sources.locate(name, None, options, column_names), options, Columns(texts, label))
 
 
 def read(name: str, origin: Mapping[str, Sequence[Any]], options: Any, columns: Columns) -> Corpus:
     """Read the rows of sources; rows that do not fit the format are dropped and counted."""
     fields = [Field(f"column {text}" if isinstance(text, int) else text, "source", "text") for text in columns.texts]
-    wanted = list(columns.texts)
+    column_names = list(columns.texts)
     if columns.label is not None:
         title = f"column {columns.label}" if isinstance(columns.label, int) else columns.label
         fields.append(Field(title, "target", "label"))
-        wanted.append(columns.label)
+        column_names.append(columns.label)
     if len({item.name for item in fields}) < len(fields):
         names = ", ".join(item.name for item in fields)
         raise DataError(f"--text, --label: expected different columns, found {names}; name each column once")
     repairs = Repairs(on_bad_rows="drop", max_characters=LONGEST_TEXT)
-    reader = cleaning.RowReader(fields, wanted, {}, options, repairs, cleaning.RareLabels(1, None))
+    reader = cleaning.RowReader(fields, column_names, {}, options, repairs, cleaning.RareLabels(1, None))
     corpus = Corpus(name, tuple(fields))
     for split in (name for name in shards.SPLITS if name in origin):
         batches = list(reader.batches(split, origin[split]))
@@ -189,11 +189,11 @@ def add_split(corpus: Corpus, split: str, columns: list[list[Any]], rows: list[A
 
 def read_ingested(name: str, folder: Path, fields: Sequence[Field], stats: Mapping[str, Any] | None = None) -> Corpus:
     """Read the rows that ingest wrote; stats: its stats.json, for the repairs."""
-    kept = tuple(item for item in fields if item.side != "about")
-    corpus = Corpus(name, kept)
+    data_fields = tuple(item for item in fields if item.side != "about")
+    corpus = Corpus(name, data_fields)
     for split in shards.SPLITS:
         if shards.paths(folder, split):
-            batches = list(shards.read(folder, split, ["row", *(item.name for item in kept)]))
+            batches = list(shards.read(folder, split, ["row", *(item.name for item in data_fields)]))
             columns = [batch.columns[1:] for batch in batches]
             add_split(corpus, split, columns, [batch.column(0).to_numpy() for batch in batches])
     if stats is not None:

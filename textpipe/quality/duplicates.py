@@ -108,16 +108,17 @@ def split_duplicates(corpus: Corpus, forms: Forms, split: str) -> dict[str, Any]
 def leaks(corpus: Corpus, forms: Forms, split: str, other: str) -> dict[str, Any]:
     """Rows of a split whose text occurs in another split, or nearly equals one there."""
     numbers = forms.of_split[split]
-    inside = forms.present(other)
-    exact = inside[numbers]
+    in_other = forms.present(other)
+    exact = in_other[numbers]
     near = np.zeros(len(forms.texts), bool)
     first, second = forms.pairs.first, forms.pairs.second
-    near[second[inside[first]]] = True
-    near[first[inside[second]]] = True
+    near[second[in_other[first]]] = True
+    near[first[in_other[second]]] = True
     nearly = near[numbers] & ~exact
-    here = forms.present(split)
+    in_split = forms.present(split)
     pairs = np.flatnonzero(
-        (here[first] & ~inside[first] & inside[second]) | (here[second] & ~inside[second] & inside[first])
+        (in_split[first] & ~in_other[first] & in_other[second])
+        | (in_split[second] & ~in_other[second] & in_other[first])
     )
     pairs = pairs[np.argsort(-forms.pairs.similarity[pairs], kind="stable")][:NUM_EXAMPLES]
     leaked = list(dict.fromkeys(numbers[exact].tolist()))[:NUM_EXAMPLES]
@@ -181,7 +182,7 @@ def label_counts(counts: Counter[tuple[str, ...]]) -> dict[str, int]:
 def example(corpus: Corpus, forms: Forms, number: int) -> dict[str, Any]:
     """The first row with a text: {"split", "row", "text"}; several source texts are separated by line ends."""
     split, at = forms.first_rows[number]
-    text = "\n".join(str(corpus.splits[split][name][at].as_py()) for name in corpus.compared)
+    text = "\n".join(str(corpus.splits[split][name][at].as_py()) for name in corpus.compared_fields)
     return {"split": split, "row": corpus.positions[split][at], "text": text}
 
 

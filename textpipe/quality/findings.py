@@ -24,22 +24,22 @@ def percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.0f} %"
 
 
-def counted(count: int, noun: str) -> str:
+def count_phrase(count: int, noun: str) -> str:
     """ "1 row", "2,000 rows" """
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def leaks(table: Mapping[str, Any]) -> Iterator[str]:
     """Texts in several splits."""
-    for split, others in table["leakage"].items():
-        for other, entry in others.items():
+    for split, leaks_by_split in table["leakage"].items():
+        for other_split, entry in leaks_by_split.items():
             if entry["rows"]:
                 yield (
-                    f"{split}: {counted(entry['rows'], 'row')} ({percent(entry['share'])}) with a text that occurs in {other}, so that scores "
-                    f'on {split} are too good; [ingest] on_leak = "drop" removes them from {other}'
+                    f"{split}: {count_phrase(entry['rows'], 'row')} ({percent(entry['share'])}) with a text that occurs in {other_split}, so that scores "
+                    f'on {split} are too good; [ingest] on_leak = "drop" removes them from {other_split}'
                 )
             if entry["near_rows"]:
-                yield f"{split}: {counted(entry['near_rows'], 'row')} ({percent(entry['near_share'])}) with a text that nearly equals one of {other}"
+                yield f"{split}: {count_phrase(entry['near_rows'], 'row')} ({percent(entry['near_share'])}) with a text that nearly equals one of {other_split}"
 
 
 def labels(table: Mapping[str, Any]) -> Iterator[str]:
@@ -47,15 +47,15 @@ def labels(table: Mapping[str, Any]) -> Iterator[str]:
     entry = table.get("contradictions", {})
     if entry.get("rows"):
         yield (
-            f"{counted(entry['rows'], 'row')} ({percent(entry['share'])}) with a text that occurs with another label: some of these labels are "
+            f"{count_phrase(entry['rows'], 'row')} ({percent(entry['share'])}) with a text that occurs with another label: some of these labels are "
             "wrong, or the text alone does not tell"
         )
     if entry.get("near_rows"):
-        yield f"{counted(entry['near_rows'], 'row')} ({percent(entry['near_share'])}) with a text that nearly equals one with another label"
+        yield f"{count_phrase(entry['near_rows'], 'row')} ({percent(entry['near_share'])}) with a text that nearly equals one with another label"
     errors = table.get("label_errors")
     if errors and errors["suspected"]:
         yield (
-            f"{counted(errors['suspected'], 'label')} of train ({percent(errors['share'])}) suspected to be wrong by confident learning; read the first "
+            f"{count_phrase(errors['suspected'], 'label')} of train ({percent(errors['share'])}) suspected to be wrong by confident learning; read the first "
             "ones in the page (--html)"
         )
     train = next(iter(table.get("classes", {}).values()), None)
@@ -77,30 +77,30 @@ def repetitions(table: Mapping[str, Any]) -> Iterator[str]:
     """Duplicates within splits."""
     for split, entry in table["duplicates"].items():
         if entry["duplicates"]:
-            yield f"{split}: {counted(entry['duplicates'], 'row')} ({percent(entry['duplicate_share'])}) with the text of an earlier row"
+            yield f"{split}: {count_phrase(entry['duplicates'], 'row')} ({percent(entry['duplicate_share'])}) with the text of an earlier row"
         if entry["near_duplicates"]:
-            yield f"{split}: {counted(entry['near_duplicates'], 'text')} ({percent(entry['near_duplicate_share'])}) that nearly equal an earlier one"
+            yield f"{split}: {count_phrase(entry['near_duplicates'], 'text')} ({percent(entry['near_duplicate_share'])}) that nearly equal an earlier one"
 
 
 def contents(table: Mapping[str, Any]) -> Iterator[str]:
     """Personal data, languages, unusual lengths and repairs."""
     for name, splits in table["personal_data"].items():
         counts = {kind: sum(entry[kind]["rows"] for entry in splits.values()) for kind in TITLES}
-        found = ", ".join(f"{TITLES[kind]} in {counted(rows, 'row')}" for kind, rows in counts.items() if rows)
-        if found:
-            yield f"{name}: {found}; steps of [normalize] such as mask_addresses replace them"
+        summary = ", ".join(f"{TITLES[kind]} in {count_phrase(rows, 'row')}" for kind, rows in counts.items() if rows)
+        if summary:
+            yield f"{name}: {summary}; steps of [normalize] such as mask_addresses replace them"
     for name, splits in table.get("languages", {}).items():
         for split, entry in splits.items():
             known = {code: share for code, share in entry["shares"].items() if code != UNDETERMINED}
             first = next(iter(known), None)
-            others = [f"{code} {percent(share)}" for code, share in list(known.items())[1:6]]
-            if first and others and known[first] < MIN_LANGUAGE * sum(known.values()):
-                yield f"{name}, {split}: several languages: {first} {percent(known[first])}, {', '.join(others)}"
+            other_languages = [f"{code} {percent(share)}" for code, share in list(known.items())[1:6]]
+            if first and other_languages and known[first] < MIN_LANGUAGE * sum(known.values()):
+                yield f"{name}, {split}: several languages: {first} {percent(known[first])}, {', '.join(other_languages)}"
     for split, entry in table["splits"].items():
         for name, profile in entry["fields"].items():
             if profile.get("much_longer"):
                 yield (
-                    f"{name}, {split}: {counted(profile['much_longer'], 'text')} more than ten times longer than the median "
+                    f"{name}, {split}: {count_phrase(profile['much_longer'], 'text')} more than ten times longer than the median "
                     f"(up to {profile['longest']['characters']:,} characters)"
                 )
     for name, count in table["repairs"].items():
@@ -117,7 +117,7 @@ def show(table: Mapping[str, Any], *, examples: int = 3) -> None:
 
     console = Console(highlight=False)
 
-    def say(text: str, style: str = "") -> None:
+    def print_text(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
 
     def grid(title: str, headers: list[str], rows: list[list[str]]) -> None:
@@ -129,7 +129,7 @@ def show(table: Mapping[str, Any], *, examples: int = 3) -> None:
         console.print(drawn, "")
 
     fields = ", ".join(f"{item['name']} ({item['kind']})" for item in table["fields"])
-    say(f"{table['name']}: {fields}\n")
+    print_text(f"{table['name']}: {fields}\n")
     rows = [
         [split, *(f"{entry[key]:,}" for key in ("rows", "distinct", "duplicates", "near_duplicates"))]
         for split, entry in table["duplicates"].items()
@@ -155,21 +155,21 @@ def show(table: Mapping[str, Any], *, examples: int = 3) -> None:
         ]
         grid("Languages", ["field", "shares"], rows)
     else:
-        say(f"Languages: {CURE}\n")
+        print_text(f"Languages: {CURE}\n")
     for split, entry in table.get("classes", {}).items():
         largest = ", ".join(f"{name} {count:,}" for name, count in list(entry["classes"].items())[:3])
         smallest = ", ".join(f"{name} {count:,}" for name, count in list(entry["classes"].items())[-3:])
-        say(f"{split}: {entry['num_classes']:,} classes; the largest {largest}; the smallest {smallest}")
+        print_text(f"{split}: {entry['num_classes']:,} classes; the largest {largest}; the smallest {smallest}")
     if "against" in table:
-        say("")
+        print_text("")
         for line in drift_lines(table["against"]):
-            say(line)
-    found = sentences(table)
-    say("\nFindings" if found else "\nNothing conspicuous was found.", "bold")
-    for sentence in found:
-        say(f"- {sentence}")
+            print_text(line)
+    findings = sentences(table)
+    print_text("\nFindings" if findings else "\nNothing conspicuous was found.", "bold")
+    for sentence in findings:
+        print_text(f"- {sentence}")
     for line in example_lines(table, examples):
-        say(line, "dim")
+        print_text(line, "dim")
 
 
 def shares(table: Mapping[str, float]) -> str:
@@ -182,10 +182,10 @@ def example_lines(table: Mapping[str, Any], count: int) -> Iterator[str]:
     for entry in table.get("contradictions", {}).get("examples", [])[:count]:
         labels = ", ".join(f"{label} {rows}" for label, rows in entry["labels"].items())
         yield f"  contradiction: {excerpt(entry['text']['text'], MAX_CHARACTERS)} ({labels})"
-    for split, others in table["leakage"].items():
-        for other, leaked in others.items():
+    for split, leaks_by_split in table["leakage"].items():
+        for other_split, leaked in leaks_by_split.items():
             for entry in leaked["examples"][:count]:
-                yield f"  {split} and {other}: {excerpt(entry['text']['text'], MAX_CHARACTERS)}"
+                yield f"  {split} and {other_split}: {excerpt(entry['text']['text'], MAX_CHARACTERS)}"
 
 
 def drift_lines(entry: Mapping[str, Any]) -> Iterator[str]:

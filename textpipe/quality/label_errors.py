@@ -64,8 +64,8 @@ def suspect(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """The suspected class of each row [N], -1 where its label is plausible; probabilities [N, C], labels [N]."""
     size = probabilities.shape[1]
     counts = np.bincount(labels, minlength=size)
-    own = probabilities[np.arange(len(labels)), labels]
-    thresholds = np.bincount(labels, own, minlength=size) / np.maximum(counts, 1)
+    label_probabilities = probabilities[np.arange(len(labels)), labels]
+    thresholds = np.bincount(labels, label_probabilities, minlength=size) / np.maximum(counts, 1)
     thresholds[counts == 0] = np.inf
     confident = np.where(probabilities >= thresholds, probabilities, -1.0)
     best = confident.argmax(axis=1)
@@ -78,34 +78,34 @@ def measure(texts: Sequence[str], labels: Sequence[str], positions: Sequence[int
     texts [N]: normalized for comparison; positions [N] of the rows; at: the number of a row. Rows of classes with fewer than ten rows are not judged. None if
     fewer than two classes are left.
     """
-    places = equally_spaced(range(len(texts)), MAX_ROWS)
-    names, inverse = np.unique([labels[at] for at in places], return_inverse=True)
+    sampled = equally_spaced(range(len(texts)), MAX_ROWS)
+    names, inverse = np.unique([labels[at] for at in sampled], return_inverse=True)
     # Distinct texts count: equal ones share a fold.
-    distinct = {(text, label) for text, label in ((texts[at], labels[at]) for at in places)}
+    distinct = {(text, label) for text, label in ((texts[at], labels[at]) for at in sampled)}
     rows_of = dict.fromkeys(names.tolist(), 0)
     for _, label in distinct:
         rows_of[label] += 1
     frequent = np.array([rows_of[name] >= 2 * FOLDS for name in names.tolist()])
-    kept = [at for at in range(len(places)) if frequent[inverse[at]]]
+    judged = [at for at in range(len(sampled)) if frequent[inverse[at]]]
     if frequent.sum() < 2:
         return None
     renumbered = np.cumsum(frequent) - 1
-    numbers = renumbered[inverse[kept]]
-    probabilities = cross_validated([texts[places[at]] for at in kept], numbers)
+    numbers = renumbered[inverse[judged]]
+    probabilities = cross_validated([texts[sampled[at]] for at in judged], numbers)
     suspected = suspect(probabilities, numbers)
     classes = names[frequent]
     rows = np.flatnonzero(suspected >= 0)
     margins = probabilities[rows, numbers[rows]] - probabilities[rows, suspected[rows]]
     order = np.argsort(margins, kind="stable")[:NUM_EXAMPLES]
     return {
-        "rows": len(kept),
+        "rows": len(judged),
         "suspected": len(rows),
-        "share": round(len(rows) / len(kept), 6),
+        "share": round(len(rows) / len(judged), 6),
         "examples": [
             {
-                "at": places[kept[row]],
-                "row": positions[places[kept[row]]],
-                "text": texts[places[kept[row]]],
+                "at": sampled[judged[row]],
+                "row": positions[sampled[judged[row]]],
+                "text": texts[sampled[judged[row]]],
                 "label": str(classes[numbers[row]]),
                 "suspected_label": str(classes[suspected[row]]),
                 "margin": round(float(margin), 4),
@@ -123,5 +123,5 @@ def measure_corpus(corpus: Corpus, split: str = "train") -> dict[str, Any] | Non
     table = measure(corpus.forms(split), labels, corpus.positions[split])
     for entry in table["examples"] if table else ():
         at = entry.pop("at")
-        entry["text"] = "\n".join(str(corpus.splits[split][name][at].as_py()) for name in corpus.compared)
+        entry["text"] = "\n".join(str(corpus.splits[split][name][at].as_py()) for name in corpus.compared_fields)
     return table

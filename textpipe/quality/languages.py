@@ -29,17 +29,17 @@ def measure(texts: Sequence[str], positions: Sequence[int]) -> dict[str, Any]:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    places = equally_spaced(range(len(texts)), MAX_TEXTS)
-    count = len(places)
-    found: Counter[str] = Counter()
+    sampled = equally_spaced(range(len(texts)), MAX_TEXTS)
+    count = len(sampled)
+    counts: Counter[str] = Counter()
     examples: dict[str, list[dict[str, Any]]] = {}
-    for place in places:
-        language, probability = identifier.classify(texts[place])
+    for index in sampled:
+        language, probability = identifier.classify(texts[index])
         code = language if probability >= MIN_PROBABILITY else UNDETERMINED
-        found[code] += 1
+        counts[code] += 1
         if len(examples.setdefault(code, [])) < NUM_EXAMPLES:
-            examples[code].append({"row": positions[place], "text": texts[place]})
-    ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
+            examples[code].append({"row": positions[index], "text": texts[index]})
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     shares = {code: rows / count for code, rows in ranked}
     frequent = {code: round(share, 4) for code, share in shares.items() if share >= MIN_SHARE}
     return {

@@ -76,22 +76,22 @@ def lengths(words: dict[int, int], characters: dict[int, int]) -> dict[str, Any]
     """The histogram of words per text up to the 99th percentile, and how many texts are unusually short or long."""
     total = sum(words.values())
     ordered = sorted(words.items())
-    seen, limit = 0, 1
+    cumulative, limit = 0, 1
     for value, count in ordered:
-        seen += count
+        cumulative += count
         limit = value
-        if seen * 100 >= 99 * total:
+        if cumulative * 100 >= 99 * total:
             break
     width = max(1, math.ceil((limit + 1) / BINS))
     counts = [0] * math.ceil((limit + 1) / width)
     for value, count in ordered:
         if value <= limit:
             counts[value // width] += count
-    seen, median = 0, 0
+    cumulative, median = 0, 0
     for value, count in sorted(characters.items()):
-        seen += count
+        cumulative += count
         median = value
-        if 2 * seen >= total:
+        if 2 * cumulative >= total:
             break
     return {
         "histogram": {"width": width, "counts": counts},

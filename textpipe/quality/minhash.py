@@ -91,16 +91,16 @@ def shingle_hashes(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(text) for text in texts], np.int64)
     codes = np.frombuffer("".join(texts).encode("utf-32-le", "surrogatepass"), np.uint32).astype(np.uint64)
     hashes = np.zeros(len(codes) - SHINGLE + 1, np.uint64)
-    for place in range(SHINGLE):
+    for offset in range(SHINGLE):
         hashes *= PRIME
-        hashes += codes[place : place + len(hashes)]
+        hashes += codes[offset : offset + len(hashes)]
     hashes ^= hashes >> np.uint64(29)
     hashes *= PRIME
     hashes ^= hashes >> np.uint64(32)
     ends = np.cumsum(lengths)
     inside = np.ones(len(codes), bool)
-    for place in range(1, SHINGLE):  # windows that reach into the next text
-        inside[ends - place] = False
+    for offset in range(1, SHINGLE):  # windows that reach into the next text
+        inside[ends - offset] = False
     starts = np.concatenate([[0], np.cumsum(lengths - SHINGLE + 1)])
     return hashes[inside[: len(hashes)]], starts
 
@@ -137,15 +137,15 @@ def candidates(bands: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sizes = np.diff(np.concatenate([begins, [count]]))
         position = np.arange(count) - np.repeat(begins, sizes)  # in its bucket
         small = np.repeat(sizes <= ALL_PAIRS, sizes)
-        found = [pairs]
+        pair_keys = [pairs]
         for back in range(1, ALL_PAIRS):
             later = np.flatnonzero((position >= back) & (small | (back == 1)))
             if not len(later):
                 break
-            found.append(order[later - back] * count + order[later])
+            pair_keys.append(order[later - back] * count + order[later])
         large = np.flatnonzero(~small & (position > 0))
-        found.append(order[large - position[large]] * count + order[large])
-        pairs = np.unique(np.concatenate(found))
+        pair_keys.append(order[large - position[large]] * count + order[large])
+        pairs = np.unique(np.concatenate(pair_keys))
     return pairs // max(count, 1), pairs % max(count, 1)
 
 
@@ -157,5 +157,5 @@ def verify(sets: sp.csr_matrix, first: np.ndarray, second: np.ndarray, threshold
         chosen = slice(start, start + CHUNK_PAIRS)
         common = np.asarray(sets[first[chosen]].multiply(sets[second[chosen]]).sum(axis=1)).ravel()
         similarity[chosen] = common / (sizes[first[chosen]] + sizes[second[chosen]] - common)
-    kept = similarity >= threshold
-    return Pairs(first[kept], second[kept], similarity[kept])
+    similar = similarity >= threshold
+    return Pairs(first[similar], second[similar], similarity[similar])

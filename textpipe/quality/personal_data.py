@@ -55,9 +55,9 @@ def count_chunk(texts: Sequence[str]) -> dict[str, list[int]]:
     rest = []
     for text in texts:
         for kind, pattern, valid in (("ibans", IBAN, is_iban), ("cards", CARD, is_card)):
-            found = [match[0] for match in pattern.finditer(text) if valid(match[0])]
-            table[kind].append(len(found))
-            for number in found:
+            matches = [match[0] for match in pattern.finditer(text) if valid(match[0])]
+            table[kind].append(len(matches))
+            for number in matches:
                 text = text.replace(number, " ")
         rest.append(text.replace(MARK, " "))
     tensor, before = tf.constant(rest, tf.string), [0] * len(texts)

@@ -82,10 +82,10 @@ def faults(name: str, limit: float, measured: Mapping[str, Any], stats: Mapping[
             ]
             yield from over(name, limit, split, table[f"{near}duplicate_share"], table[f"{near}duplicates"], shown)
     elif kind == "leakage":
-        for split, others in measured["leakage"].items():
-            for other, table in others.items():
+        for split, leaks_by_split in measured["leakage"].items():
+            for other_split, table in leaks_by_split.items():
                 shown = [entry["text"]["text"] for entry in table[f"{near}examples"]]
-                place = f"{split} rows in {other}" if not near else f"{split} rows nearly in {other}"
+                place = f"{split} rows in {other_split}" if not near else f"{split} rows nearly in {other_split}"
                 yield from over(name, limit, place, table[f"{near}share"], table[f"{near}rows"], shown)
     elif kind == "contradictions":
         table = measured["contradictions"]

@@ -39,20 +39,20 @@ class Scale:
         return [f"{tick:,.{decimals}f}" for tick in self.ticks]
 
 
-def ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> list[float]:
+def ticks(low: float, high: float, count: int = 5, *, integer: bool = False) -> list[float]:
     """Round numbers that cover low to high: ticks(0.3, 9.1) -> [0, 2, 4, 6, 8, 10]"""
     span = (high - low) or abs(high) or 1.0
     raw = span / count
     size = 10 ** math.floor(math.log10(raw))
     step = next(factor * size for factor in (1, 2, 2.5, 5, 10) if factor * size >= raw * 0.999)
-    if whole:
+    if integer:
         step = max(1, round(step))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [float(f"{at * step:.12g}") for at in range(first, max(last, first + 1) + 1)]
 
 
-def axes(xs: Sequence[float], ys: Sequence[float], *, zero: bool = False, whole: bool = False) -> tuple[Scale, Scale]:
-    """Scales x and y that include all points; zero: y includes 0; whole: the ticks of x are whole numbers."""
+def axes(xs: Sequence[float], ys: Sequence[float], *, zero: bool = False, integer: bool = False) -> tuple[Scale, Scale]:
+    """Scales x and y that include all points; zero: y includes 0; integer: the ticks of x are whole numbers."""
     low, high = min(ys), max(ys)
     if zero:
         low, high = min(0.0, low), max(0.0, high)
@@ -62,7 +62,7 @@ def axes(xs: Sequence[float], ys: Sequence[float], *, zero: bool = False, whole:
     low, high = min(xs), max(xs)
     if low == high:
         low, high = low - 0.5, high + 0.5
-    inside = [mark for mark in ticks(low, high, whole=whole) if low - 1e-9 <= mark <= high + 1e-9]
+    inside = [mark for mark in ticks(low, high, integer=integer) if low - 1e-9 <= mark <= high + 1e-9]
     return Scale(low, high, left, WIDTH - RIGHT, inside or [low]), y
 
 

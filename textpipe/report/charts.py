@@ -81,11 +81,11 @@ def downsample(xs: Sequence[float], ys: Sequence[float], limit: int = MAX_POINTS
 
 
 def lines(
-    title: str, series: Sequence[Series], x_label: str, *, note: str = "", zero: bool = False, whole: bool = False,
+    title: str, series: Sequence[Series], x_label: str, *, note: str = "", zero: bool = False, integer: bool = False,
     mark: tuple[float, float, str] | None = None, data: bool = True,
 ) -> str:  # fmt: skip
     """Lines over a number axis; mark: a labelled point (x, y, text); data: whether to add a table."""
-    x, y = axes([v for s in series for v in s.xs], [v for s in series for v in s.ys], zero=zero, whole=whole)
+    x, y = axes([v for s in series for v in s.xs], [v for s in series for v in s.ys], zero=zero, integer=integer)
     out = [frame(x, y, x_label)]
     for curve in series:
         xs, ys = downsample(curve.xs, curve.ys)
@@ -135,11 +135,11 @@ def bars(
     x, y = axes([-0.5, len(labels) - 0.5], ends, zero=True)
     x.ticks = list(range(len(labels)))
     out = [frame(x, y, x_label, x_labels=labels)]
-    half = min(0.36, MAX_BAR_WIDTH * len(series) / 2 / (x(1) - x(0)))
-    band = 2 * half / len(series)
+    half_width = min(0.36, MAX_BAR_WIDTH * len(series) / 2 / (x(1) - x(0)))
+    band = 2 * half_width / len(series)
     for at, group in enumerate(series):
         for i, value in enumerate(group.ys):
-            left, right = x(i - half + at * band), x(i - half + (at + 1) * band)
+            left, right = x(i - half_width + at * band), x(i - half_width + (at + 1) * band)
             tooltip = f"{labels[i]}: {group.name} {format_number(value)}"
             if group.low:
                 tooltip += f" [{format_number(group.low[i])}, {format_number(group.high[i])}]"

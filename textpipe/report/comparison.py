@@ -164,18 +164,18 @@ def render_text(comparison: Comparison) -> str:
 
 def pair_lines(pair: dict[str, Any], compared: ModuleType) -> list[str]:
     """The rows of a pair of systems as lines of text."""
-    first, other = pair["baseline"], pair["system"]
-    lines = [f"{other} vs. {first}: the same answer to {pair['same_answer']} rows"]
+    baseline, system = pair["baseline"], pair["system"]
+    lines = [f"{system} vs. {baseline}: the same answer to {pair['same_answer']} rows"]
     lines[0] += compared.summary(pair)
-    width = max(len("reference"), len(first), len(other))
+    width = max(len("reference"), len(baseline), len(system))
     for title, rows in (("better", pair["better"]), ("worse", pair["worse"])):
         for row in rows:
-            measure = compared.measure(row, title == "better", other)
+            measure = compared.measure(row, title == "better", system)
             lines += ["", f"row {row['row']}, {title}, {measure}", f"  {'source':<{width}}  {one_line(row['source'])}"]
             references = [row["reference"]] if isinstance(row["reference"], str) else row["reference"]
             lines += [f"  {'reference':<{width}}  {one_line(reference)}" for reference in references]
             lines += [
-                f"  {name:<{width}}  {one_line(a)}" for name, a in zip((first, other), row["answers"], strict=True)
+                f"  {name:<{width}}  {one_line(a)}" for name, a in zip((baseline, system), row["answers"], strict=True)
             ]
     return lines
 

@@ -75,7 +75,7 @@ def scores_section(comparison: Comparison) -> Section:
 
 def pair_section(comparison: Comparison, pair: dict[str, Any], at: int) -> Section:
     """One system compared with the baseline: charts of the differences, and the rows that differ most."""
-    table, first, other = comparison.table, pair["baseline"], pair["system"]
+    table, baseline, system = comparison.table, pair["baseline"], pair["system"]
     compared = comparison.systems[0].rows.view.compared
     figures = [difference_chart(comparison, at)]
     name = next(iter(table["metrics"]))
@@ -83,7 +83,7 @@ def pair_section(comparison: Comparison, pair: dict[str, Any], at: int) -> Secti
     low, high, bins = bins_about_zero(gaps, compared.step(comparison))
     figures.append(
         charts.histogram(
-            f"Difference of {metric_title(name)} in {table['resamples']:,} resamples", gaps, f"{other} minus {first}",
+            f"Difference of {metric_title(name)} in {table['resamples']:,} resamples", gaps, f"{system} minus {baseline}",
             low=low, high=high, bins=bins, mark=(0.0, "no difference"), counted="resamples",
         )
     )  # fmt: skip
@@ -92,9 +92,9 @@ def pair_section(comparison: Comparison, pair: dict[str, Any], at: int) -> Secti
     body = f'<div class="charts">{"".join(figures)}</div>'
     for side, shown in zip(("better", "worse"), cards, strict=True):
         body += card_group(
-            f"{other} is {side}: {len(shown)} of {pair[side + '_rows']:,} rows", shown, opened=side == "better"
+            f"{system} is {side}: {len(shown)} of {pair[side + '_rows']:,} rows", shown, opened=side == "better"
         )
-    return Section(f"{other} vs. {first}", f"pair{at}", body, compared.lead(comparison, pair))
+    return Section(f"{system} vs. {baseline}", f"pair{at}", body, compared.lead(comparison, pair))
 
 
 def bins_about_zero(values: Sequence[float], step: float) -> tuple[float, float, int]:

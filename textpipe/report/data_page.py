@@ -60,7 +60,7 @@ def tiles(table: Mapping[str, Any]) -> list[str]:
         count = sum(entry[key] for entry in table["duplicates"].values())
         shown.append(page.tile(title, findings.percent(count / max(rows, 1)), f"{count:,} within splits"))
     if table["leakage"]:
-        entries = [entry for others in table["leakage"].values() for entry in others.values()]
+        entries = [entry for leaks_by_split in table["leakage"].values() for entry in leaks_by_split.values()]
         leaked, near = (sum(entry[key] for entry in entries) for key in ("rows", "near_rows"))
         shown.append(page.tile("rows also in another split", f"{leaked:,}", f"{near:,} more nearly"))
     if "contradictions" in table:
@@ -97,7 +97,7 @@ def pair_card(entry: Mapping[str, Any]) -> str:
 
 def labels_text(labels: Mapping[str, int]) -> str:
     """yes (3 rows), no (1 row)"""
-    return ", ".join(f"{name} ({findings.counted(rows, 'row')})" for name, rows in labels.items())
+    return ", ".join(f"{name} ({findings.count_phrase(rows, 'row')})" for name, rows in labels.items())
 
 
 def duplicates_section(table: Mapping[str, Any]) -> Section:
@@ -132,14 +132,14 @@ def duplicates_section(table: Mapping[str, Any]) -> Section:
 def leakage_section(table: Mapping[str, Any]) -> Section:
     """Texts in several splits."""
     rows, cards = [], ""
-    for split, others in table["leakage"].items():
-        for other, entry in others.items():
-            rows.append([split, other, *(entry[key] for key in ("rows", "share", "near_rows", "near_share"))])
+    for split, leaks_by_split in table["leakage"].items():
+        for other_split, entry in leaks_by_split.items():
+            rows.append([split, other_split, *(entry[key] for key in ("rows", "share", "near_rows", "near_share"))])
             cards += page.card_group(
-                f"Texts of {split} in {other}", [text_card(item["text"]) for item in entry["examples"]]
+                f"Texts of {split} in {other_split}", [text_card(item["text"]) for item in entry["examples"]]
             )
             cards += page.card_group(
-                f"Texts of {split} nearly in {other}", [pair_card(item) for item in entry["near_examples"]]
+                f"Texts of {split} nearly in {other_split}", [pair_card(item) for item in entry["near_examples"]]
             )
     headers = ["rows of", "whose text is in", "rows", "share", "nearly, rows", "share"]
     body = f'<div class="card">{markup.table(headers, rows, caption="Leakage", texts=(0, 1))}</div>{cards}'

@@ -20,7 +20,7 @@ FULL_BATCH = (
     "iterations",
     "rounding",
 )  # ends of full-batch training, which has iterations instead of epochs
-SPEEDS = ("tokens_per_second", "rows_per_second")
+THROUGHPUTS = ("tokens_per_second", "rows_per_second")
 
 
 def read_training(run: Run) -> tuple[dict[str, Any], Lines, Lines]:
@@ -87,7 +87,7 @@ def sections(run: Run) -> list[Section]:
     if not history:
         return []
     axis = x_axis(result)
-    drawn = [loss_chart(result, history, curve)]
+    figures = [loss_chart(result, history, curve)]
     names = sorted(
         {name for line in history for name in line if name.startswith("valid_")} - {"valid_loss", "valid_perplexity"}
     )
@@ -97,23 +97,23 @@ def sections(run: Run) -> list[Section]:
             continue
         best = max(range(len(ys)), key=ys.__getitem__)
         title = name.removeprefix("valid_").replace("bleu", "BLEU")
-        drawn.append(
+        figures.append(
             charts.lines(
                 f"Validation {title}", [Series(f"validation {title}", xs, ys, "b", points=True)], axis,
-                mark=(xs[best], ys[best], markup.format_number(ys[best])), whole=True,
+                mark=(xs[best], ys[best], markup.format_number(ys[best])), integer=True,
             )
         )  # fmt: skip
     dense = curve if any("gradient_norm" in line for line in curve) else history
     for name, title, colour in (
         ("learning_rate", "Learning rate", "c"),
         ("gradient_norm", "Gradient norm", "faint"),
-        *((n, n.replace("_per_", " per ").capitalize(), "c") for n in SPEEDS),
+        *((n, n.replace("_per_", " per ").capitalize(), "c") for n in THROUGHPUTS),
     ):
         xs, ys = steps_and_values(dense, name)
         if len(set(xs)) > 1:
-            drawn.append(
+            figures.append(
                 charts.lines(
-                    title, [Series(title.lower(), xs, ys, colour)], axis, zero=name != "gradient_norm", whole=True
+                    title, [Series(title.lower(), xs, ys, colour)], axis, zero=name != "gradient_norm", integer=True
                 )
             )
     headers = list(dict.fromkeys(name for line in history for name in line))
@@ -121,7 +121,7 @@ def sections(run: Run) -> list[Section]:
     if len(rows) > charts.MAX_TABLE_ROWS:
         rows = rows[-charts.MAX_TABLE_ROWS :]
     table = markup.table([name.replace("_", " ") for name in headers], rows, texts=(), caption="Validations")
-    body = f'<div class="charts">{"".join(drawn)}</div>{page.collapsible("All validations", table)}'
+    body = f'<div class="charts">{"".join(figures)}</div>{page.collapsible("All validations", table)}'
     return [Section("Learning", "learning", body, summary(result, history))]
 
 
@@ -158,4 +158,4 @@ def loss_chart(result: dict[str, Any], history: Lines, curve: Lines) -> str:
     note = "" if len(losses) < 2 or series[0].ys[-1] < losses[-1] else (
         "The training loss includes dropout and label smoothing, the validation loss does not."
     )  # fmt: skip
-    return charts.lines("Loss", series, x_axis(result), mark=mark, whole=True, note=note)
+    return charts.lines("Loss", series, x_axis(result), mark=mark, integer=True, note=note)

@@ -76,12 +76,12 @@ def mark_differences(text: str, others: str | Sequence[str]) -> str:
     other = others if isinstance(others, str) else max(others, key=lambda candidate: similarity(text, candidate))
     if not text.strip() or len(text) > MAX_CHARACTERS or len(other) > MAX_CHARACTERS:
         return text_html(text)
-    ours, theirs = (re.findall(r"\s+|\S+", each) for each in (text, other))
-    if max(len(ours), len(theirs)) > 2 * MAX_COMPARED_WORDS:
+    tokens, other_tokens = (re.findall(r"\s+|\S+", each) for each in (text, other))
+    if max(len(tokens), len(other_tokens)) > 2 * MAX_COMPARED_WORDS:
         return text_html(text)
     out = []
-    for kind, start, end, _, _ in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        span = "".join(ours[start:end])
+    for kind, start, end, _, _ in difflib.SequenceMatcher(None, tokens, other_tokens, autojunk=False).get_opcodes():
+        span = "".join(tokens[start:end])
         word = span.strip()
         if kind == "equal" or not word:
             out.append(escape(span))

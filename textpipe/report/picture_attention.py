@@ -37,12 +37,12 @@ def draw(
 
 def best_regions(weights: Weights, grid: Sequence[int], words: Sequence[str]) -> list[tuple[str, int, int, float]]:
     """(word, row, column, weight) of each word's region of largest weight, without the end token; counted from 0."""
-    found = []
+    regions = []
     for word, row in zip(words, weights, strict=True):
         best = max(range(len(row)), key=row.__getitem__)
         if word != END:
-            found.append((word, *divmod(best, grid[1]), row[best]))
-    return found
+            regions.append((word, *divmod(best, grid[1]), row[best]))
+    return regions
 
 
 def shades(row: Sequence[float]) -> list[float]:
@@ -66,14 +66,14 @@ def sides(picture: bytes) -> tuple[float, float]:
 def regions(row: Sequence[float], grid: Sequence[int], width: float, height: float) -> str:
     """The shades over a picture, as elements of an SVG."""
     across, down = width / grid[1], height / grid[0]
-    drawn = []
+    elements = []
     for at, (shade, weight) in enumerate(zip(shades(row), row, strict=True)):
         line, column = divmod(at, grid[1])
-        drawn.append(
+        elements.append(
             f'<rect x="{column * across:.2f}" y="{line * down:.2f}" width="{across:.2f}" height="{down:.2f}" fill="#000" '
             f'fill-opacity="{shade:.3f}"><title>{weight:.3f}</title></rect>'
         )
-    return "".join(drawn)
+    return "".join(elements)
 
 
 def panel(row: Sequence[float], grid: Sequence[int], word: str, url: str, width: float, height: float) -> str:
@@ -90,8 +90,8 @@ def panels(weights: Weights, grid: Sequence[int], words: Sequence[str], picture:
     """All words with their pictures, for a page."""
     width, height = sides(picture)
     url = data_url(picture)
-    drawn = (panel(row, grid, word, url, width, height) for row, word in zip(weights, words, strict=True))
-    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(drawn)}</div>'
+    images = (panel(row, grid, word, url, width, height) for row, word in zip(weights, words, strict=True))
+    return f'<div style="display:flex;flex-wrap:wrap;gap:12px">{"".join(images)}</div>'
 
 
 def page(weights: Weights, grid: Sequence[int], words: Sequence[str], picture: bytes, path: Path, title: str) -> None:

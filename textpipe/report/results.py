@@ -51,9 +51,9 @@ class Run:
         inputs = read_manifest(evaluate)["ingredients"]["inputs"]
         artifacts = {"evaluate": evaluate}
         for stage, digest in inputs.items():
-            for other in sorted((evaluate.parent.parent / stage).glob(f"*/{integrity.MANIFEST}")):
-                if other.parent.suffix != ".damaged" and digest_of(other.parent) == digest:
-                    artifacts[stage] = other.parent
+            for manifest in sorted((evaluate.parent.parent / stage).glob(f"*/{integrity.MANIFEST}")):
+                if manifest.parent.suffix != ".damaged" and digest_of(manifest.parent) == digest:
+                    artifacts[stage] = manifest.parent
         if "train" not in artifacts:
             raise ArtifactError(
                 f"{evaluate}: the train artifact it was computed from is not in {evaluate.parent.parent}; train again"

@@ -40,7 +40,7 @@ def tiles(outcome: Outcome) -> list[str]:
     best = outcome.best
     if best is not None:
         parts.append(page.tile(f"best {outcome.metric}", markup.format_number(best.value), f"trial {best.number}"))
-    parts.append(page.tile("trials", str(len(outcome.ended)), f"of {outcome.wanted}"))
+    parts.append(page.tile("trials", str(len(outcome.ended)), f"of {outcome.num_trials}"))
     seconds = sum(trial.seconds or 0.0 for trial in outcome.records)
     parts.append(page.tile("time of trials", learning_curves.duration(seconds)))
     if outcome.test:
@@ -73,15 +73,15 @@ def search_section(outcome: Outcome) -> list[Section]:
     """How the search went."""
     if len(study_charts.shown(outcome)) < 2 or outcome.best is None:
         return []
-    drawn = study_charts.history(outcome)
+    figures = study_charts.history(outcome)
     lead = ""
     if outcome.importance:
-        drawn += study_charts.importance(outcome)
+        figures += study_charts.importance(outcome)
         lead = (
             "Importance is the share of the variance of the complete trials' values that a setting explains by itself and "
             "in its interactions (fANOVA, Hutter et al. 2014). With few trials it is rough."
         )
-    return [Section("Search", "search", f'<div class="charts">{drawn}</div>', lead)]
+    return [Section("Search", "search", f'<div class="charts">{figures}</div>', lead)]
 
 
 def settings_section(outcome: Outcome) -> list[Section]:
@@ -90,8 +90,8 @@ def settings_section(outcome: Outcome) -> list[Section]:
     if len(trials) < 2 or outcome.best is None:
         return []
     keys = [key for key in outcome.keys if any(key in trial.settings for trial in trials)]
-    drawn = "".join(study_charts.by_setting(outcome, key) for key in keys)
-    body = f'<div class="charts">{drawn}</div>{study_charts.parallel(outcome)}'
+    figures = "".join(study_charts.by_setting(outcome, key) for key in keys)
+    body = f'<div class="charts">{figures}</div>{study_charts.parallel(outcome)}'
     return [Section("Settings", "settings", body, f"{outcome.metric} of the trials by the value of each setting.")]
 
 

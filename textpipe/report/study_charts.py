@@ -14,15 +14,15 @@ ROW = 26  # pixels of a bar and its distance
 MAX_LABEL = 26  # characters of a label on an axis
 COLUMN = 190  # pixels between two axes of parallel coordinates
 HEAD = 34  # pixels above them
-GOOD = 0.2  # share of the trials that parallel coordinates highlight
+HIGHLIGHTED_SHARE = 0.2  # share of the trials that parallel coordinates highlight
 
 
 def short(text: str, limit: int = MAX_LABEL) -> str:
     """A label, cut in the middle if it is long: its ends tell keys and lists apart."""
     if len(text) <= limit:
         return text
-    half = (limit - 1) // 2
-    return f"{text[: limit - 1 - half]}…{text[-half:]}"
+    tail_length = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail_length]}…{text[-tail_length:]}"
 
 
 def shown(outcome: Outcome) -> list[Trial]:
@@ -47,9 +47,9 @@ def history(outcome: Outcome) -> str:
     trials, ended = shown(outcome), outcome.ended
     curve = [(trial.number, best) for trial, best in zip(ended, outcome.best_so_far(), strict=True) if best is not None]
     numbers = [1.0, float(max(2, *(trial.number for trial in outcome.records)))]
-    x, y = axes.axes(numbers, [trial.value or 0.0 for trial in trials], whole=True)
+    x, y = axes.axes(numbers, [trial.value or 0.0 for trial in trials], integer=True)
     out = [axes.frame(x, y, "trial")]
-    out += [dot(x(one.number), y(one.value or 0.0), colour(one), tooltip(outcome, one)) for one in trials]
+    out += [dot(x(trial.number), y(trial.value or 0.0), colour(trial), tooltip(outcome, trial)) for trial in trials]
     corners: list[str] = []
     for at, (number, best) in enumerate(curve):
         if at:
@@ -139,11 +139,13 @@ def by_setting(outcome: Outcome, key: str) -> str:
     x = Scale(0, 1, 10 + LETTER_WIDTH * max(map(len, y.tick_labels())), WIDTH - RIGHT)
     out = [line(x.start, y(tick), x.end, y(tick), "grid") for tick in y.ticks]
     out += [label(x.start - 6, y(tick) + 3.5, word, "end") for tick, word in zip(y.ticks, y.tick_labels(), strict=True)]
-    room = max(4, int((x.end - x.start) / max(1, len(axis.marks)) / LETTER_WIDTH))
+    max_length = max(4, int((x.end - x.start) / max(1, len(axis.marks)) / LETTER_WIDTH))
     for position, word in axis.marks:
-        cut = short(word, room)
-        half = LETTER_WIDTH * len(cut) / 2
-        out.append(label(min(max(x(position), half), WIDTH - half), HEIGHT - BOTTOM + 15, cut, "middle"))
+        shortened = short(word, max_length)
+        half_width = LETTER_WIDTH * len(shortened) / 2
+        out.append(
+            label(min(max(x(position), half_width), WIDTH - half_width), HEIGHT - BOTTOM + 15, shortened, "middle")
+        )
     out.append(label(x.middle, HEIGHT - 4, key + (", logarithmic" if axis.log else ""), "middle", "name"))
     out += [
         dot(x(axis(trial.settings[key])), y(trial.value or 0.0), colour(trial), tooltip(outcome, trial), 2.6)
@@ -158,15 +160,15 @@ def parallel(outcome: Outcome) -> str:
     trials = [trial for trial in shown(outcome) if trial.state == "complete"]
     keys = [key for key in outcome.keys if any(key in trial.settings for trial in trials)]
     scales: dict[str, Axis] = {
-        key: Axis.of([one.settings[key] for one in trials if key in one.settings], log=key in outcome.log_keys)
+        key: Axis.of([trial.settings[key] for trial in trials if key in trial.settings], log=key in outcome.log_keys)
         for key in keys
     }
     scales[outcome.metric] = Axis.of([trial.value for trial in trials], log=False)
     width, bottom = COLUMN * (len(scales) - 1) + 110, HEAD + HEIGHT
     xs = {name: 20 + COLUMN * at for at, name in enumerate(scales)}
-    best = {trial.number for trial in outcome.ranked()[: max(1, round(GOOD * len(trials)))]}
+    best = {trial.number for trial in outcome.ranked()[: max(1, round(HIGHLIGHTED_SHARE * len(trials)))]}
     out = []
-    for trial in sorted(trials, key=lambda one: one.number in best):  # the highlighted ones are drawn last
+    for trial in sorted(trials, key=lambda trial: trial.number in best):  # the highlighted ones are drawn last
         cells = {**trial.settings, outcome.metric: trial.value}
         points = [(xs[name], bottom - scales[name](cells[name]) * HEIGHT) for name in scales if name in cells]
         path = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)

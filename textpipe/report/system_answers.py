@@ -73,7 +73,7 @@ def load(
     """
     settings = [tuple(assignments) for assignments in overrides] or [()] * len(systems)
     names = names or short_names(systems, settings)
-    files = [predictions_file(system, artifacts, own) for system, own in zip(systems, settings, strict=True)]
+    files = [predictions_file(system, artifacts, assigned) for system, assigned in zip(systems, settings, strict=True)]
     runs = {at: read_answers(names[at], file) for at, file in enumerate(files) if file}
     shared_rows = next((run.rows for run in runs.values()), None)
     answers = []
@@ -155,7 +155,7 @@ def references_of(line: dict[str, Any], target: str) -> str | list[str]:
 def json_objects(file: Path) -> Iterator[dict[str, Any]]:
     """Read the objects of a file of JSON lines; raises DataError for anything else."""
     if not file.is_file():
-        near = sorted(other.name for other in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
+        near = sorted(sibling.name for sibling in file.parent.glob("*.jsonl")) if file.parent.is_dir() else []
         raise DataError(f"{file}: no such file{suggest(file.name, near) if near else ''}")
     with file.open(encoding="utf-8", errors="replace") as lines:
         for number, text in enumerate(lines, 1):
@@ -257,7 +257,7 @@ def read_rows(path: str, fields: tuple[tuple[Field, ...], Field, str], artifacts
         reader = CellReader.of({item.name: item.cells for item in sources}, Path(path).parent)
         options, repairs = plugins.find(data_files.PACKAGE, kind).Config(), Repairs(list_columns=reader.lists)
         for batch in data_files.read(Path(path), options, repairs, names, "test"):
-            rows = repairs.mend(batch)
+            rows = repairs.repair(batch)
             for name, column, values in zip(names, rows.columns, columns, strict=True):
                 values += [
                     reader.read_cell(name, cell, f"{path}, {rows.unit} {line}")
@@ -278,19 +278,21 @@ def predict_rows(name: str, model: Any, rows: Rows) -> Answers:
 
 def check_same_rows(first: Answers, other: Answers) -> None:
     """Raise DataError, naming the first row that differs, unless two systems answered the same rows."""
-    mine, theirs = first.rows, other.rows
+    first_rows, other_rows = first.rows, other.rows
     cure = "both must be scored on the same rows in the same order"
-    if mine.answer != theirs.answer:
+    if first_rows.answer != other_rows.answer:
         raise DataError(
-            f"{first.name} and {other.name}: one answers with a {mine.answer}, the other with a "
-            f"{theirs.answer}; compare runs of one task"
+            f"{first.name} and {other.name}: one answers with a {first_rows.answer}, the other with a "
+            f"{other_rows.answer}; compare runs of one task"
         )
     for name in ("sources", "references"):
-        for number, (ours, others) in enumerate(zip(getattr(mine, name), getattr(theirs, name), strict=False), 1):
-            if ours != others:
+        for number, (first_value, other_value) in enumerate(
+            zip(getattr(first_rows, name), getattr(other_rows, name), strict=False), 1
+        ):
+            if first_value != other_value:
                 raise DataError(
-                    f"{first.name} and {other.name}: their {name} differ from row {number} on, {str(ours)[:60]!r} and "
-                    f"{str(others)[:60]!r}; {cure}"
+                    f"{first.name} and {other.name}: their {name} differ from row {number} on, {str(first_value)[:60]!r} and "
+                    f"{str(other_value)[:60]!r}; {cure}"
                 )
-    if len(mine) != len(theirs):
-        raise DataError(f"{first.name} and {other.name}: have {len(mine)} and {len(theirs)} rows; {cure}")
+    if len(first_rows) != len(other_rows):
+        raise DataError(f"{first.name} and {other.name}: have {len(first_rows)} and {len(other_rows)} rows; {cure}")

@@ -121,8 +121,8 @@ class Library:
     def new_tensor(self, array: np.ndarray, dtype: int) -> int:
         """A tensor with an array's values, to be deleted with DeleteTensor; raises ValueError for another type than `dtype`."""
         if array.dtype != numpy_type(dtype):
-            found = dtypes.dtype_name(array)
-            raise ValueError(f"expected {dtypes.name_of(dtype)}, found {found}")
+            actual = dtypes.dtype_name(array)
+            raise ValueError(f"expected {dtypes.name_of(dtype)}, found {actual}")
         if dtype == STRING:
             return self.new_string_tensor(array)
         array = np.ascontiguousarray(array).reshape(array.shape)

@@ -82,8 +82,8 @@ def failed_import(error: BaseException) -> str | None:
     while traceback:
         frame = traceback.tb_frame
         name = str(frame.f_globals.get("__name__", "")).partition(".")[0]
-        own = name in ("", "__main__", "textpipe") or frame.f_code.co_filename.startswith(os.getcwd() + os.sep)
-        if frame.f_code.co_name == "<module>" and not own:
+        is_own_code = name in ("", "__main__", "textpipe") or frame.f_code.co_filename.startswith(os.getcwd() + os.sep)
+        if frame.f_code.co_name == "<module>" and not is_own_code:
             library = name
         traceback = traceback.tb_next
     return library

@@ -146,10 +146,10 @@ def versions(system: Any, path: str) -> dict[str, dict[str, str]]:
     info = system.info(path)
     if info["type"] != "directory":
         return {"": stamps(info)}
-    found = system.find(path, detail=True)
-    if not found:
+    entries = system.find(path, detail=True)
+    if not entries:
         raise FileNotFoundError(path)
-    return {name.removeprefix(path.rstrip("/")).lstrip("/"): stamps(entry) for name, entry in sorted(found.items())}
+    return {name.removeprefix(path.rstrip("/")).lstrip("/"): stamps(entry) for name, entry in sorted(entries.items())}
 
 
 def stamps(info: dict[str, Any]) -> dict[str, str]:

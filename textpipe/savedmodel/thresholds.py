@@ -58,9 +58,9 @@ def threshold_at(about: Mapping[str, Any], coverage: float, *, model: str = "the
             f"{model}: textpipe.json coverage.thresholds: expected {PERCENTS + 1} probabilities, none above the one before; export the "
             "model again"
         )
-    place = min(int(coverage * PERCENTS), PERCENTS - 1)
-    share = coverage * PERCENTS - place
-    low, high = values[place], values[place + 1]
+    index = min(int(coverage * PERCENTS), PERCENTS - 1)
+    share = coverage * PERCENTS - index
+    low, high = values[index], values[index + 1]
     return float(low + share * (high - low)) if low != high else float(low)
 
 
@@ -75,5 +75,5 @@ def is_thresholds(values: Any) -> bool:
         isinstance(values, list)
         and len(values) == PERCENTS + 1
         and all(type(value) in (int, float) and 0 <= value <= 1 for value in values)
-        and all(one >= other for one, other in pairwise(values))
+        and all(threshold >= next_value for threshold, next_value in pairwise(values))
     )

@@ -104,10 +104,10 @@ def read_model_json(origin: source_weights.Origin) -> dict[str, Any]:
     return tables
 
 
-def build_ensemble(section: Ensemble, own: Any, train: Path, task: ModuleType) -> tuple[Any, Any]:
+def build_ensemble(section: Ensemble, own_model: Any, train: Path, task: ModuleType) -> tuple[Any, Any]:
     """Build one model from the pipeline's own and the section's members; and the members that read raw rows, or None.
 
-    own: the built model of the train artifact `train`. Raises ConfigError when a member's vocabulary or classes differ from the
+    own_model: the built model of the train artifact `train`. Raises ConfigError when a member's vocabulary or classes differ from the
     pipeline's, or when models with this kind of answer cannot be joined.
     """
     answers = plugins.find("answers", task.ANSWER)
@@ -116,9 +116,9 @@ def build_ensemble(section: Ensemble, own: Any, train: Path, task: ModuleType) -
     sizes = Sizes.from_tables(own_tables["sizes"], task.FIELDS)
     if hasattr(answers, "embed"):
         trained = json.loads((train / "train.json").read_text(encoding="utf-8"))
-        return answers.embed(own, section.folders, section.mean, task=task, target=sizes.target, trained=trained)
+        return answers.embed(own_model, section.folders, section.mean, task=task, target=sizes.target, trained=trained)
     vocabulary = read_vocabulary(train / source_weights.VOCABULARY)
-    members = [own]
+    members = [own_model]
     for member in section.members:
         origin = locate_member(member)
         origin.check()

@@ -84,9 +84,9 @@ def rename_function(function: Any, name: str) -> None:
     for argument in function.signature.input_arg:
         argument.name = names.get(argument.name, argument.name)
     for node in function.node_def:
-        node.input[:] = [names.get(read, read) for read in node.input]
-    for output, read in function.ret.items():
-        function.ret[output] = names.get(read, read)
+        node.input[:] = [names.get(tensor_name, tensor_name) for tensor_name in node.input]
+    for output, tensor_name in function.ret.items():
+        function.ret[output] = names.get(tensor_name, tensor_name)
     if name.startswith("__inference__initializer"):
         text = TABLE_INITIALIZER.sub("key_value_init", text_format.MessageToString(function))
         function.CopyFrom(text_format.Parse(text, type(function)()))

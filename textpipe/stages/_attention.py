@@ -36,11 +36,11 @@ def write(
     order, sources = list(range(len(rows))), servable.row_texts(raw)
     random.Random(seed).shuffle(order)
     # A token has at least one character, so very long texts can be skipped without decoding them.
-    drawn = sorted(order[:NUM_CANDIDATES], key=lambda at: len(sources[at]) > 10 * MAX_TOKENS)[: ROWS * 2]
-    columns = {name: [cells[at] for at in drawn] for name, cells in raw.items()}
+    row_indices = sorted(order[:NUM_CANDIDATES], key=lambda at: len(sources[at]) > 10 * MAX_TOKENS)[: ROWS * 2]
+    columns = {name: [cells[at] for at in row_indices] for name, cells in raw.items()}
     answers = batching.run_in_batches(servable.signature(definition.name), model_rows.encode_columns(columns))
     lines = []
-    for at, answer in zip(drawn, answers, strict=True):
+    for at, answer in zip(row_indices, answers, strict=True):
         if "grid" in answer:
             lines += picture_line(servable, rows[at], raw, at, answer)
             continue

@@ -15,7 +15,7 @@ SPOOL = "spool"  # in the output while files are read by workers
 
 def write(
     reader: cleaning.RowReader,
-    dealer: split_assignment.SplitAssigner,
+    assigner: split_assignment.SplitAssigner,
     name: str,
     files: Sequence[sources.Source],
     shares: dict[str, float],
@@ -26,51 +26,51 @@ def write(
     Several files are read by the workers of the engine, unless max_rows may make the later ones unnecessary.
     new_reader: builds a reader for a worker.
     """
-    targets = [dealer.splits[split] for split in (name, *shares)]
+    targets = [assigner.splits[split] for split in (name, *shares)]
     batches = (
         _ingest_files.batches(reader, new_reader, name, files, targets[0].output / SPOOL)
-        if len(files) > 1 and dealer.max_rows is None and engine.is_parallel()
+        if len(files) > 1 and assigner.max_rows is None and engine.is_parallel()
         else reader.batches(name, files)
     )
     for batch in batches:
-        dealer.deal(batch, name, shares)
-        if dealer.max_rows is not None and all(split.counts["rows"] >= dealer.max_rows for split in targets):
+        assigner.assign(batch, name, shares)
+        if assigner.max_rows is not None and all(split.counts["rows"] >= assigner.max_rows for split in targets):
             break
     if not reader.read[name]:
-        places = ", ".join(str(source) for source in files)
-        raise DataError(f"{places}: no rows for {name}; give a file with rows below its header")
+        paths = ", ".join(str(source) for source in files)
+        raise DataError(f"{paths}: no rows for {name}; give a file with rows below its header")
 
 
 def rebalance_labels(
     reader: cleaning.RowReader,
-    dealer: split_assignment.SplitAssigner,
+    assigner: split_assignment.SplitAssigner,
     files: Sequence[sources.Source],
     shares: dict[str, float],
     new_reader: _ingest_files.NewReader,
 ) -> None:
     """Rewrite the splits where the hash left train without a label, or a split without a label that its share calls for."""
-    moves = split_assignment.moves_into_train(dealer, shares)
-    if dealer.max_rows is not None:
+    moves = split_assignment.moves_into_train(assigner, shares)
+    if assigner.max_rows is not None:
         if moves:  # the rows to move may come after the kept ones
             rewrite_train(
                 reader,
-                dealer,
+                assigner,
                 files,
                 shares,
                 {},
-                frozenset(split_assignment.label_counts(dealer.splits["train"]) or ()),
+                frozenset(split_assignment.label_counts(assigner.splits["train"]) or ()),
                 new_reader,
             )
         return
-    moves |= split_assignment.moves_out_of_train(dealer, shares)
+    moves |= split_assignment.moves_out_of_train(assigner, shares)
     while moves:
-        rewrite_train(reader, dealer, files, shares, dealer.moves | moves, None, new_reader)
-        moves = split_assignment.moves_into_train(dealer, shares)
+        rewrite_train(reader, assigner, files, shares, assigner.moves | moves, None, new_reader)
+        moves = split_assignment.moves_into_train(assigner, shares)
 
 
 def rewrite_train(
     reader: cleaning.RowReader,
-    dealer: split_assignment.SplitAssigner,
+    assigner: split_assignment.SplitAssigner,
     files: Sequence[sources.Source],
     shares: dict[str, float],
     moves: dict[int, str],
@@ -79,16 +79,16 @@ def rewrite_train(
 ) -> None:
     """Write the rows of the train files again with other moves and classes."""
     for name in ("train", *shares):
-        split = dealer.splits[name]
+        split = assigner.splits[name]
         split.discard()
-        dealer.splits[name] = Split(name, split.fields, split.output)
-    dealer.first, dealer.moves, dealer.classes = split_assignment.FirstKeys(), moves, classes
+        assigner.splits[name] = Split(name, split.fields, split.output)
+    assigner.first, assigner.moves, assigner.classes = split_assignment.FirstKeys(), moves, classes
     reader.forget("train")
-    write(reader, dealer, "train", files, shares, new_reader)
+    write(reader, assigner, "train", files, shares, new_reader)
 
 
 def require_rows(
-    split: Split, read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
+    split: Split, rows_read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
 ) -> None:
     """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
 
@@ -103,16 +103,18 @@ def require_rows(
         ]
         causes.append(f"dropped for leaking into valid or test: {split.counts['leaks_dropped']:,}")
         raise DataError(
-            f"train: no rows left of {read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
+            f"train: no rows left of {rows_read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
         )
     if not rows and split.name in shares:
-        share = f"a share of {shares[split.name]:g} of the {read['train']:,} rows read"
-        if num_sources < read["train"] / 2:
+        share = f"a share of {shares[split.name]:g} of the {rows_read['train']:,} rows read"
+        if num_sources < rows_read["train"] / 2:
             share += f", of which {num_sources:,} differ; equal ones stay together"
         cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
         raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
     if not rows:
-        raise DataError(f"{split.name}: no rows left of {read[split.name]:,} read; repair the file or relax [ingest]")
+        raise DataError(
+            f"{split.name}: no rows left of {rows_read[split.name]:,} read; repair the file or relax [ingest]"
+        )
     for name, profile in split.profiles.items():
         fault = profile.fault(name, rows) if split.name == "train" and hasattr(profile, "fault") else None
         if fault:

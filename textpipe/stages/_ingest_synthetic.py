@@ -65,7 +65,7 @@ class Synthetic(Section):
 
     @field_validator("tag")
     @classmethod
-    def can_be_a_token(cls, tag: str | None) -> str | None:
+    def check_tag(cls, tag: str | None) -> str | None:
         if tag is not None and not TAG.fullmatch(tag):
             raise ValueError(
                 f"expected 2 to 32 characters without spaces, commas and backslashes, such as '<BT>', found {tag!r}"
@@ -133,10 +133,10 @@ def add_rows(
                 yield batch
 
     write(train, chosen(), output, first_shard)
-    places = ", ".join(map(str, config.paths))
+    paths = ", ".join(map(str, config.paths))
     if not counts["rows"]:
         raise DataError(
-            f"[ingest.synthetic] {places}: no rows left of {reader.read['train']:,} read ({held_out.dropped:,} of them occur in valid or "
+            f"[ingest.synthetic] {paths}: no rows left of {reader.read['train']:,} read ({held_out.dropped:,} of them occur in valid or "
             "test); give a file with rows, or leave [ingest.synthetic] out"
         )
     if limit is not None and counts["rows"] < limit:
@@ -166,11 +166,13 @@ def new_reader(
         config.columns.get(item.name) or config.columns.get(str(item.column_of)) or item.column_of or item.name
         for item in fields
     ]
-    own = Repairs(
+    synthetic_repairs = Repairs(
         repairs.on_invalid, repairs.on_bad_rows, repairs.max_characters, on_too_long=repairs.on_too_long,
         list_columns=list_columns((item.cells, name) for item, name in zip(fields, columns, strict=True)),
     )  # fmt: skip
-    return cleaning.RowReader(fields, columns, {}, config.format, own, cleaning.RareLabels(1, None), identify_by)
+    return cleaning.RowReader(
+        fields, columns, {}, config.format, synthetic_repairs, cleaning.RareLabels(1, None), identify_by
+    )
 
 
 def accepted(
@@ -178,10 +180,10 @@ def accepted(
 ) -> Iterator[Batch]:
     """The rows of the files that do not occur in valid or test, with keys that are the same in every process."""
     origin = sources.locate(None, list(config.paths), config.format, reader.columns)
-    seen = KeySet()
+    seen_keys = KeySet()
     for batch in reader.batches("train", origin["train"], hash_rows=stable_keys):
-        kept = held_out.drop(batch)
-        yield kept.select(seen.add(kept.row_keys)) if drop_duplicates else kept
+        new_rows = held_out.drop(batch)
+        yield new_rows.select(seen_keys.add(new_rows.row_keys)) if drop_duplicates else new_rows
 
 
 class HeldOut:
@@ -251,10 +253,12 @@ def write(train: Split, batches: Iterable[Batch], folder: Path, first_shard: int
         for batch in batches:
             names = {item.name for item in train.fields}
             assert len(names) >= len(batch.columns)
-            kept = [pa.array([""] * len(batch), item.cells.arrow()) for item in train.fields[len(batch.columns) :]]
-            for item, column in zip(train.fields, [*batch.columns, *kept], strict=True):
+            empty_columns = [
+                pa.array([""] * len(batch), item.cells.arrow()) for item in train.fields[len(batch.columns) :]
+            ]
+            for item, column in zip(train.fields, [*batch.columns, *empty_columns], strict=True):
                 train.profiles[item.name].add(batch.rows, column)
-            table = pa.RecordBatch.from_arrays([pa.array(batch.rows), *batch.columns, *kept], schema=schema)
+            table = pa.RecordBatch.from_arrays([pa.array(batch.rows), *batch.columns, *empty_columns], schema=schema)
             while table.num_rows:
                 part = table.slice(0, shards.SHARD_ROWS - rows)
                 writer.write(part)

@@ -51,14 +51,14 @@ def propagate(
     total = len(names)
     for rounds in range(settings.rounds + 1):
         grown = spread_until_unsure(weights, intents, confidence, total, settings)
-        drawn = samples(weights, np.flatnonzero(grown == NONE), settings.new_intents, rng)
+        sampled = samples(weights, np.flatnonzero(grown == NONE), settings.new_intents, rng)
         intents = grown
-        if rounds == settings.rounds or not len(drawn):
+        if rounds == settings.rounds or not len(sampled):
             break
-        intents[drawn], confidence[drawn] = np.arange(total, total + len(drawn)), 1.0
-        total += len(drawn)
+        intents[sampled], confidence[sampled] = np.arange(total, total + len(sampled)), 1.0
+        total += len(sampled)
     members = np.bincount(intents[intents != NONE], minlength=total)
-    names += new_names(responses, intents, range(len(names), total), taken=set(names))
+    names += new_names(responses, intents, range(len(names), total), used_names=set(names))
     known = (intents != NONE) & ((intents < len(numbers)) | (members[intents] > 1))
     return [
         (names[intent], float(share)) if sure else ("", 0.0)
@@ -71,23 +71,23 @@ def spread_until_unsure(
 ) -> np.ndarray:
     """The intents [N] after what is sure has become an example itself, again and again until nothing more is; fills in confidence [N]."""
     for _ in range(STEPS):
-        found, shares = assigned(weights, intents, count, settings)
-        fresh = (intents == NONE) & (found != NONE)
+        propagated, shares = assigned(weights, intents, count, settings)
+        fresh = (intents == NONE) & (propagated != NONE)
         if not fresh.any():
             break
-        confidence[fresh], intents = shares[fresh], found
+        confidence[fresh], intents = shares[fresh], propagated
     return intents.copy()
 
 
-def new_names(responses: Sequence[str], intents: np.ndarray, numbers: range, taken: set[str]) -> list[str]:
+def new_names(responses: Sequence[str], intents: np.ndarray, numbers: range, used_names: set[str]) -> list[str]:
     """Names of new intents: their first responses, with an apostrophe where another intent is called so."""
-    first = {intent: responses[place] for place, intent in reversed(list(enumerate(intents.tolist())))}
+    first = {intent: responses[index] for index, intent in reversed(list(enumerate(intents.tolist())))}
     names = []
     for number in numbers:
         name = first[number]
-        while name in taken:
+        while name in used_names:
             name += "'"
-        taken.add(name)
+        used_names.add(name)
         names.append(name)
     return names
 
@@ -98,25 +98,25 @@ def spread(responses: Sequence[Response], path: Path, settings: Propagation, *, 
     An intent has one polarity. A response that has an intent already keeps it, and is an example itself.
     """
     intents, polarities = examples(path, responses)
-    order = sorted(range(len(responses)), key=lambda place: (-responses[place].count, place))
-    texts = [responses[place].text for place in order]
-    seeds = {responses[place].text: intent for place, intent in intents.items()}
+    order = sorted(range(len(responses)), key=lambda position: (-responses[position].count, position))
+    texts = [responses[position].text for position in order]
+    seeds = {responses[position].text: intent for position, intent in intents.items()}
     labels = dict(zip(order, propagate(texts, seeds, seed=seed, settings=settings), strict=True))
     return [
-        replace(one, intent=labels[place][0], polarity=polarities.get(labels[place][0], one.polarity))
-        for place, one in enumerate(responses)
+        replace(response, intent=labels[position][0], polarity=polarities.get(labels[position][0], response.polarity))
+        for position, response in enumerate(responses)
     ]
 
 
 def features(text: str) -> set[str]:
     """Words, runs of two and three, and skip-grams (two words with one between them) of a response's canonical form."""
     words = [EDGE, *(NUMBER if any(map(str.isdecimal, word)) else word for word in canonical(text).split()), EDGE]
-    found = set(words[1:-1])
+    ngrams = set(words[1:-1])
     for size in (2, 3):
-        found.update(" ".join(words[start : start + size]) for start in range(len(words) - size + 1))
-    found.update(f"{first} * {last}" for first, last in zip(words[:-2], words[2:], strict=True))
-    found.discard(f"{EDGE} * {EDGE}")  # of every response of one word
-    return found
+        ngrams.update(" ".join(words[start : start + size]) for start in range(len(words) - size + 1))
+    ngrams.update(f"{first} * {last}" for first, last in zip(words[:-2], words[2:], strict=True))
+    ngrams.discard(f"{EDGE} * {EDGE}")  # of every response of one word
+    return ngrams
 
 
 def feature_weights(responses: Sequence[str]) -> sparse.csr_matrix:
@@ -124,8 +124,8 @@ def feature_weights(responses: Sequence[str]) -> sparse.csr_matrix:
     rows = [sorted(features(text)) for text in responses]
     document_frequency = Counter(feature for row in rows for feature in row)
     columns = {
-        feature: place
-        for place, feature in enumerate(sorted(name for name, rows in document_frequency.items() if rows > 1))
+        feature: column
+        for column, feature in enumerate(sorted(name for name, rows in document_frequency.items() if rows > 1))
     }
     indices = [columns[feature] for row in rows for feature in row if feature in columns]
     starts = np.cumsum([0, *(sum(feature in columns for feature in row) for row in rows)])
@@ -137,16 +137,16 @@ def feature_weights(responses: Sequence[str]) -> sparse.csr_matrix:
 
 
 def assigned(
-    weights: sparse.csr_matrix, given: np.ndarray, count: int, settings: Propagation
+    weights: sparse.csr_matrix, seed_intents: np.ndarray, count: int, settings: Propagation
 ) -> tuple[np.ndarray, np.ndarray]:
     """The intent of each response [N], NONE where it is not sure, and how probable the best one is [N].
 
     What of C comes from U says nothing: evidence is what comes from given intents, and probability the share of one intent in it.
     """
-    best = np.zeros((2, len(given)), np.float32)  # the two highest of each response
-    evidence = np.zeros(len(given), np.float32)
-    intents = np.full(len(given), NONE)
-    for start, values in distributions(weights, given, count, settings):
+    best = np.zeros((2, len(seed_intents)), np.float32)  # the two highest of each response
+    evidence = np.zeros(len(seed_intents), np.float32)
+    intents = np.full(len(seed_intents), NONE)
+    for start, values in distributions(weights, seed_intents, count, settings):
         evidence += values.sum(axis=1)
         for column in range(values.shape[1]):
             value = values[:, column]
@@ -156,11 +156,13 @@ def assigned(
             intents[higher] = start + column
     first, second = best / np.maximum(evidence, 1e-12)
     sure = (evidence >= settings.evidence) & (first >= settings.threshold) & (first > settings.margin * second)
-    return np.where(given != NONE, given, np.where(sure, intents, NONE)), np.where(given != NONE, 1.0, first)
+    return np.where(seed_intents != NONE, seed_intents, np.where(sure, intents, NONE)), np.where(
+        seed_intents != NONE, 1.0, first
+    )
 
 
 def distributions(
-    weights: sparse.csr_matrix, given: np.ndarray, count: int, settings: Propagation
+    weights: sparse.csr_matrix, seed_intents: np.ndarray, count: int, settings: Propagation
 ) -> Iterator[tuple[int, np.ndarray]]:
     """C - U' of the responses, U' what of C comes from U, `BLOCK` intents at a time: (the first intent, [N, up to BLOCK]).
 
@@ -168,7 +170,7 @@ def distributions(
     """
     uniform = settings.uniform_weight
     by_feature = weights.T.tocsr()  # [F, N]
-    pull = np.where(given != NONE, settings.seed_weight, 0.0)
+    pull = np.where(seed_intents != NONE, settings.seed_weight, 0.0)
     response_total = pull + uniform + np.asarray(weights.sum(axis=1)).ravel()
     feature_total = uniform + np.asarray(by_feature.sum(axis=1)).ravel()
     response_scale, feature_scale = (
@@ -176,9 +178,9 @@ def distributions(
     )
     for start in range(0, count, BLOCK):
         width = min(BLOCK, count - start)
-        mine = np.flatnonzero((given >= start) & (given < start + width))
-        anchors = np.zeros((len(given), width), np.float32)
-        anchors[mine, given[mine] - start] = settings.seed_weight  # s C0
+        block_rows = np.flatnonzero((seed_intents >= start) & (seed_intents < start + width))
+        anchors = np.zeros((len(seed_intents), width), np.float32)
+        anchors[block_rows, seed_intents[block_rows] - start] = settings.seed_weight  # s C0
         current = (anchors > 0).astype(np.float32)
         for _ in range(settings.iterations):
             of_features = (by_feature @ current) / feature_scale
@@ -186,19 +188,19 @@ def distributions(
         yield start, current
 
 
-def samples(weights: sparse.csr_matrix, places: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Up to `most` of the responses at places, drawn at random, of which no two share half of what they are made of."""
-    drawn: list[int] = []
+def samples(weights: sparse.csr_matrix, candidates: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Up to `most` of the responses `candidates`, drawn at random, of which no two share half of what they are made of."""
+    sampled: list[int] = []
     covered = np.zeros(weights.shape[1], np.float32)
-    for place in rng.permutation(places):
-        row = slice(weights.indptr[place], weights.indptr[place + 1])
+    for candidate in rng.permutation(candidates):
+        row = slice(weights.indptr[candidate], weights.indptr[candidate + 1])
         if row.start == row.stop or weights.data[row] @ covered[weights.indices[row]] > 0.5:
             continue
-        drawn.append(int(place))
+        sampled.append(int(candidate))
         covered[weights.indices[row]] = 1
-        if len(drawn) == most:
+        if len(sampled) == most:
             break
-    return np.array(sorted(drawn), int)
+    return np.array(sorted(sampled), int)
 
 
 __all__ = ["propagate", "spread"]

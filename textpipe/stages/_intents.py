@@ -66,27 +66,27 @@ def examples(path: Path, responses: Sequence[Response]) -> tuple[dict[int, str],
     A response of the file is found by its text, else by its canonical form. Raises DataError with the line for a response that is not in
     the set, one with two intents, and an intent with two polarities.
     """
-    exact = {one.text: place for place, one in enumerate(responses)}
-    alike = {canonical(one.text): place for place, one in reversed(list(enumerate(responses)))}
-    intents = {place: one.intent for place, one in enumerate(responses) if one.intent}
+    exact = {response.text: position for position, response in enumerate(responses)}
+    alike = {canonical(response.text): position for position, response in reversed(list(enumerate(responses)))}
+    intents = {position: response.intent for position, response in enumerate(responses) if response.intent}
     lines: dict[int, int] = {}
     polarities: dict[str, tuple[int, str]] = {}  # of intents: the line and the polarity
     unknown: list[tuple[int, str]] = []
     for number, (text, intent, polarity) in read(path).items():
-        place = exact.get(text, alike.get(canonical(text)))
-        if place is None:
+        position = exact.get(text, alike.get(canonical(text)))
+        if position is None:
             unknown.append((number, text))
             continue
-        if intents.setdefault(place, intent) != intent:
-            where = f"line {lines[place]}" if place in lines else "the response set"
+        if intents.setdefault(position, intent) != intent:
+            where = f"line {lines[position]}" if position in lines else "the response set"
             raise DataError(
-                f"{path}, line {number}: the response {text!r} has the intent {intent!r} here and {intents[place]!r} in {where}; keep one"
+                f"{path}, line {number}: the response {text!r} has the intent {intent!r} here and {intents[position]!r} in {where}; keep one"
             )
-        lines.setdefault(place, number)
+        lines.setdefault(position, number)
         if polarity and polarities.setdefault(intent, (number, polarity))[1] != polarity:
-            earlier, other = polarities[intent]
+            earlier, later = polarities[intent]
             raise DataError(
-                f"{path}, line {number}: the intent {intent!r} is {polarity} here and {other} in line {earlier}; keep one"
+                f"{path}, line {number}: the intent {intent!r} is {polarity} here and {later} in line {earlier}; keep one"
             )
     if unknown:
         number, text = unknown[0]
@@ -98,14 +98,16 @@ def examples(path: Path, responses: Sequence[Response]) -> tuple[dict[int, str],
     return intents, signs(responses, {intent: POLARITIES[polarity] for intent, (_, polarity) in polarities.items()})
 
 
-def signs(responses: Sequence[Response], given: Mapping[str, int]) -> dict[str, int]:
+def signs(responses: Sequence[Response], explicit: Mapping[str, int]) -> dict[str, int]:
     """The polarity of each intent: the given one, else the one that all its responses have, else 0."""
-    seen: dict[str, set[int]] = {}
-    for one in responses:
-        seen.setdefault(one.intent, set()).add(one.polarity)
-    return {intent: next(iter(found)) if len(found) == 1 else 0 for intent, found in seen.items() if intent} | dict(
-        given
-    )
+    polarities_by_intent: dict[str, set[int]] = {}
+    for response in responses:
+        polarities_by_intent.setdefault(response.intent, set()).add(response.polarity)
+    return {
+        intent: next(iter(polarities)) if len(polarities) == 1 else 0
+        for intent, polarities in polarities_by_intent.items()
+        if intent
+    } | dict(explicit)
 
 
 __all__ = ["Propagation", "examples", "read"]

@@ -255,10 +255,10 @@ def weak_lengths(about: Mapping[str, Any], predictions: Path) -> Iterator[str]:
             rows.append((sum(len(str(line[name]).split()) for name in sources), line["answer"] == line[target]))
     ranges = []
     for first, last in length_ranges([length for length, _ in rows]):
-        right = [hit for length, hit in rows if first <= length <= last]
-        if len(right) >= MIN_RANGE:
-            ranges.append((sum(right) / len(right), first, last, len(right)))
-    overall = sum(hit for _, hit in rows) / max(len(rows), 1)
+        correct = [is_correct for length, is_correct in rows if first <= length <= last]
+        if len(correct) >= MIN_RANGE:
+            ranges.append((sum(correct) / len(correct), first, last, len(correct)))
+    overall = sum(is_correct for _, is_correct in rows) / max(len(rows), 1)
     if len(ranges) > 1 and min(ranges)[0] < overall:
         accuracy, first, last, count = min(ranges)
         yield f"Accuracy is lowest, {number(accuracy)}, for sources of {first:,} to {last:,} words ({count:,} rows), where it is {number(overall)} in all rows."

@@ -239,9 +239,9 @@ def trigger_differences(row, answers):
 def candidate_differences(row, name, output):
     """Yield where the log-probabilities of given candidates, the texts of the row, differ from training-side code."""
     if "candidates" in row and output.keys() == {"log_probs"}:
-        found = output["log_probs"].tolist()
-        if not all_close(found, row["candidates"]):
-            yield f"{name} gives its texts {found} where training-side code gave {row['candidates']}"
+        log_probs = output["log_probs"].tolist()
+        if not all_close(log_probs, row["candidates"]):
+            yield f"{name} gives its texts {log_probs} where training-side code gave {row['candidates']}"
 
 
 def likelihood_differences(row, outputs):

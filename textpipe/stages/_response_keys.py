@@ -59,7 +59,7 @@ def lemma(text: str) -> str:
     for me";  "See you on _date_, _name_" -> "see you"
     """
     clauses = [words for part in CLAUSE.split(text) if (words := expanded(canonical(part)))]
-    substance = [words for words in clauses if not polite(words)]
+    substance = [words for words in clauses if not is_polite(words)]
     if not substance:  # "Thanks, _name_!"
         substance = [[word for word in words if word != "_name_"] for words in clauses]
     words = [word for part in substance for word in without_tokens(part)]
@@ -70,38 +70,38 @@ def expanded(text: str) -> list[str]:
     """Words with contractions in full: "i'll" -> [i, will]"""
     words: list[str] = []
     for word in text.split():
-        whole = CONTRACTIONS.get(word)
-        if whole is None and "'" in word:
-            whole = next((word.removesuffix(end) + full for end, full in ENDINGS if word.endswith(end)), word)
-        words += (whole or word).split()
+        expansion = CONTRACTIONS.get(word)
+        if expansion is None and "'" in word:
+            expansion = next((word.removesuffix(end) + full for end, full in ENDINGS if word.endswith(end)), word)
+        words += (expansion or word).split()
     return words
 
 
-def polite(words: Sequence[str]) -> bool:
+def is_polite(words: Sequence[str]) -> bool:
     """Whether a clause is only a courtesy: "thank you very much", "hi _name_" """
     return POLITE.issuperset(words) and not COURTESY.isdisjoint(words)
 
 
 def without_tokens(words: Sequence[str]) -> list[str]:
     """A clause without its typed tokens: [see, you, on, _date_] -> [see, you];  [_date_, at, _time_, works] -> [that, works]"""
-    left: list[str] = []
-    place = 0
-    while place < len(words):
-        if words[place] not in TOKENS:
-            left.append(words[place])
-            place += 1
+    remaining: list[str] = []
+    position = 0
+    while position < len(words):
+        if words[position] not in TOKENS:
+            remaining.append(words[position])
+            position += 1
             continue
-        while place < len(words) and (words[place] in TOKENS or words[place] in BETWEEN_TOKENS):
-            place += 1
-        while words[place - 1] not in TOKENS:  # words after the last token belong to what follows
-            place -= 1
-        while left and left[-1] in ("next", "this", "last", "the"):
-            left.pop()
-        if left and left[-1] in PREPOSITIONS:
-            left.pop()
+        while position < len(words) and (words[position] in TOKENS or words[position] in BETWEEN_TOKENS):
+            position += 1
+        while words[position - 1] not in TOKENS:  # words after the last token belong to what follows
+            position -= 1
+        while remaining and remaining[-1] in ("next", "this", "last", "the"):
+            remaining.pop()
+        if remaining and remaining[-1] in PREPOSITIONS:
+            remaining.pop()
         else:
-            left.append("that")
-    return left
+            remaining.append("that")
+    return remaining
 
 
 @functools.lru_cache(maxsize=100_000)

@@ -56,19 +56,19 @@ class Group(defaultdict[str, Wording]):
 
     def count(self) -> int:
         """Rows that hold the reply in any wording."""
-        return sum(one.counts.total() for one in self.values())
+        return sum(wording.counts.total() for wording in self.values())
 
     def num_senders(self) -> int:
         """The number of different people who wrote it in any wording."""
-        return num_people(set().union(*(senders for one in self.values() for senders in one.senders.values())))
+        return num_people(set().union(*(senders for wording in self.values() for senders in wording.senders.values())))
 
     def shared(self, least: int) -> list[tuple[str, Wording]]:
         """Wordings without typed tokens that at least `least` people wrote, by descending number of people, then of rows, then by canonical
         form."""
         order = [
-            (-people, -one.counts.total(), key)
-            for key, one in self.items()
-            if not one.typed and (people := one.num_senders()) >= least
+            (-people, -wording.counts.total(), key)
+            for key, wording in self.items()
+            if not wording.typed and (people := wording.num_senders()) >= least
         ]
         return [(key, self[key]) for *_, key in sorted(order)]
 
@@ -104,11 +104,11 @@ class Learner:
             elif text.startswith(QUOTED):
                 self.quoted += 1
             elif plain := canonical(text):
-                one = self.groups[self.key(tokens or text)][plain]
+                wording = self.groups[self.key(tokens or text)][plain]
                 text = text if "\n" in text else " ".join(text.split())
-                one.counts[text] += 1
-                one.senders[text].add(self.rows if sender is None else person(sender))
-                one.typed |= "_" in tokens and not TOKENS.isdisjoint(canonical(tokens).split())
+                wording.counts[text] += 1
+                wording.senders[text].add(self.rows if sender is None else person(sender))
+                wording.typed |= "_" in tokens and not TOKENS.isdisjoint(canonical(tokens).split())
 
     def observe(self, texts: Iterable[str]) -> None:
         """Learn from other texts, such as the messages, which words are names."""
@@ -153,26 +153,29 @@ class Learner:
         if group.num_senders() < min_senders:
             return "few_senders"
         shared = group.shared(min_senders)
-        reasons = [] if shared else ["private" if all(one.typed for one in group.values()) else "few_senders"]
-        for place, (key, one) in enumerate(shared):
-            texts = one.texts(min(2, min_senders))
+        reasons = [] if shared else ["private" if all(wording.typed for wording in group.values()) else "few_senders"]
+        for position, (key, wording) in enumerate(shared):
+            texts = wording.texts(min(2, min_senders))
             if not texts:
                 reasons.append("few_senders")
             elif num_words(texts[0]) > max_words:
                 reasons.append("long")
-            elif not self.is_open(texts[0]):
+            elif not self.is_public(texts[0]):
                 reasons.append("private")
             elif any(blocks_text(key, texts[0]) for blocks_text in is_blocked):
                 reasons.append("blocked")
             else:
-                others = [one.texts(min(2, min_senders))[:1] for _, one in shared[place + 1 :][:PARAPHRASES]]
+                other_wordings = [
+                    wording.texts(min(2, min_senders))[:1] for _, wording in shared[position + 1 :][:PARAPHRASES]
+                ]
                 variants = filter(
-                    self.is_open, [text for found in (*others, texts[1 : VARIANTS + 1]) for text in found]
+                    self.is_public,
+                    [text for group_texts in (*other_wordings, texts[1 : VARIANTS + 1]) for text in group_texts],
                 )
                 return Response(texts[0], variants=tuple(text for text in variants if BETWEEN.strip() not in text))
         return reasons[0]
 
-    def is_open(self, text: str) -> bool:
+    def is_public(self, text: str) -> bool:
         """Whether a text contains nothing private."""
         return not is_private(text) and not self.names.occur_in(text)
 

@@ -24,7 +24,7 @@ NUM_PERTURBATIONS = 32  # perturbations of the logits tried for a row
 LAST_DIGIT = 2.0**-23  # of a float32, relative
 NUM_WEIGHTS = 4  # perturbations of the weights
 AMPLIFIED = 4.0  # times the largest difference under them that an exported model may differ
-MOST = 1e-2  # relative; no model may differ by more
+MAX_DIFFERENCE = 1e-2  # relative; no model may differ by more
 ROWS_PER_DOUBT = 32  # one row in this many, or MIN_DOUBTS rows, may be in doubt: rounding does not change more
 MIN_DOUBTS = 4
 
@@ -55,14 +55,18 @@ def amplified_faults(
 ) -> list[str]:
     """The faults of doubts whose likelihoods differ by more than perturbed weights explain, or whose texts differ."""
     doubted = [rows[doubt["at"]] for doubt in doubts]
-    others = [answers_of_perturbed_weights(servable, doubted, seed) for seed in range(NUM_WEIGHTS)]
+    answers_by_seed = [answers_of_perturbed_weights(servable, doubted, seed) for seed in range(NUM_WEIGHTS)]
     faults = []
     for at, (row, doubt) in enumerate(zip(doubted, doubts, strict=True)):
         expected = [row["log_prob"], *row["scores"]]
-        found = [
-            [other[at]["log_prob"], *other[at]["scores"]] for other in others if other[at]["texts"] == row["texts"]
+        perturbed = [
+            [perturbed_answers[at]["log_prob"], *perturbed_answers[at]["scores"]]
+            for perturbed_answers in answers_by_seed
+            if perturbed_answers[at]["texts"] == row["texts"]
         ]
-        allowed = [allowed_difference(value, [one[index] for one in found]) for index, value in enumerate(expected)]
+        allowed = [
+            allowed_difference(value, [scores[index] for scores in perturbed]) for index, value in enumerate(expected)
+        ]
         pairs = [(log_prob, 0) for log_prob in doubt["log_probs"]]
         for answers in doubt["answers"].values():
             pairs += [(score, index + 1) for index, score in enumerate(answers["scores"][: len(row["scores"])])]
@@ -85,7 +89,11 @@ def same_texts(row: dict[str, Any], answers: dict[str, Any]) -> bool:
 def allowed_difference(expected: float, others: Sequence[float]) -> float:
     """The largest difference from a score that perturbed weights explain, given the scores under them; 0 for a score that is not finite."""
     differences = [abs(other - expected) for other in others if math.isfinite(other)]
-    return min(AMPLIFIED * max(differences, default=0.0), MOST * abs(expected)) if math.isfinite(expected) else 0.0
+    return (
+        min(AMPLIFIED * max(differences, default=0.0), MAX_DIFFERENCE * abs(expected))
+        if math.isfinite(expected)
+        else 0.0
+    )
 
 
 def answers_of_perturbed_weights(
@@ -132,8 +140,8 @@ def perturbed_answers(servable: "Servable", row: dict[str, Any], seed: int = 1) 
     penalty = _search.length_penalty(tokens, getattr(output.decode, "length_penalty", 0.0))
     off = (tf.reshape(exact, [rows, answers]) - outputs["log_probs"]) / tf.reshape(penalty, [rows, answers])
     nothing = _search.is_empty(_search.source_ids(model, inputs), model.pad_id)
-    there = (outputs["scores"] > _search.ABSENT) & ~nothing[:, None]
-    scores = tf.where(there, outputs["scores"] + off, outputs["scores"])
+    is_answer = (outputs["scores"] > _search.ABSENT) & ~nothing[:, None]
+    scores = tf.where(is_answer, outputs["scores"] + off, outputs["scores"])
     order = tf.argsort(scores, axis=1, direction="DESCENDING", stable=True)
     texts = output.detokenize(outputs, raw)["texts"]
     texts, scores = (tf.gather(values, order, batch_dims=1).numpy().tolist() for values in (texts, scores))

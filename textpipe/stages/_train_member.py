@@ -28,7 +28,7 @@ def main(folder: Path, attempt: str, rank: int) -> None:
     sys.path[:] = path
     threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     try:
-        addresses = meet(folder / attempt, rank, config.workers)
+        addresses = rendezvous(folder / attempt, rank, config.workers)
         cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": rank}}
         os.environ["TF_CONFIG"] = json.dumps(cluster)
         import tensorflow as tf
@@ -53,7 +53,7 @@ def end_with(parent: int) -> None:
     os._exit(1)
 
 
-def meet(folder: Path, rank: int, workers: int) -> list[str]:
+def rendezvous(folder: Path, rank: int, workers: int) -> list[str]:
     """The addresses of all members, in the order of their ranks, once each has chosen a free port and written it to `folder`.
 
     Raises ResourceError if some do not start, for want of CPUs in a cluster.
@@ -65,17 +65,17 @@ def meet(folder: Path, rank: int, workers: int) -> list[str]:
     part = folder / f"{rank}.part"
     part.write_text(address, encoding="utf-8")
     part.replace(folder / str(rank))
-    places = [folder / str(other) for other in range(workers)]
+    paths = [folder / str(other) for other in range(workers)]
     deadline = time.monotonic() + MEET_SECONDS
-    while not all(place.exists() for place in places):
+    while not all(path.exists() for path in paths):
         if time.monotonic() > deadline:
-            present = sum(place.exists() for place in places)
+            present = sum(path.exists() for path in paths)
             raise ResourceError(
                 f"[train] workers: {present} of {workers} processes started within {MEET_SECONDS / 60:g} minutes; set fewer workers, or "
                 "give the engine more CPUs"
             )
         time.sleep(POLL_SECONDS)
-    return [place.read_text(encoding="utf-8") for place in places]
+    return [path.read_text(encoding="utf-8") for path in paths]
 
 
 def own_host() -> str:

@@ -27,17 +27,17 @@ def rare_word_metrics(
     from textpipe.metrics import words
 
     answering = plugins.find("answers", plugins.find("tasks", config.task).ANSWER)
-    seen = count_training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
-    seen_targets = functools.cache(lambda: count_training_words(ingested, [servable.target]))
+    source_counts = count_training_words(ingested, [name for name in servable.sources if servable.has_text(name)])
+    target_counts = functools.cache(lambda: count_training_words(ingested, [servable.target]))
     tables: dict[str, Any] = {}
     for name, (least, most) in {"unseen_words": (0, 0), "rare_words": (1, config.rare)}.items():
-        chosen = [at for at, text in enumerate(sources) if words.has_word_with_count(seen, least, most, text)]
+        chosen = [at for at, text in enumerate(sources) if words.has_word_with_count(source_counts, least, most, text)]
         selected = {output: [values[at] for at in chosen] for output, values in outputs.items()}
         metrics = score(selected, [references[at] for at in chosen], resamples=0)["metrics"]
         tables[name] = {"rows": len(chosen), "metrics": metrics}
         metrics |= answering.answer_metrics(servable, selected["answer"])
         tables[name] |= answering.word_metrics(
-            outputs["answer"], references, seen_targets, least, most, resamples=config.resamples, seed=config.seed
+            outputs["answer"], references, target_counts, least, most, resamples=config.resamples, seed=config.seed
         )
     notes = [
         "unseen_words: rows whose source has a word that no training source has, ignoring case.",

@@ -186,7 +186,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     Raises DataError with file and line.
     """
     fields = all_fields(config)
-    origin = sources.locate(config.dataset, config.files, config.format, wanted(config, fields))
+    origin = sources.locate(config.dataset, config.files, config.format, required_columns(config, fields))
     rare = cleaning.RareLabels(config.min_count, config.rare_label)
     reader = new_reader(config, rare)
     if config.min_count > 1 and reader.label is not None:
@@ -195,17 +195,17 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     splits: dict[str, Split] = {}
     shares: dict[str, float] = {name: share for name, share in config.split.items() if share > 0 and name not in origin}
     try:
-        dealer = split_assignment.SplitAssigner(
+        assigner = split_assignment.SplitAssigner(
             splits, reader.label, config.drop_duplicates, config.on_leak, config.max_rows
         )
         for name in READING_ORDER:
             if name in origin:
                 cut = shares if name == "train" else {}
                 splits.update({split: Split(split, fields, output) for split in (name, *cut)})
-                _ingest_splits.write(reader, dealer, name, origin[name], cut, for_worker)
+                _ingest_splits.write(reader, assigner, name, origin[name], cut, for_worker)
                 log.info("%s: %s rows read", name, f"{reader.read[name]:,}")
         if shares:
-            _ingest_splits.rebalance_labels(reader, dealer, origin["train"], shares, for_worker)
+            _ingest_splits.rebalance_labels(reader, assigner, origin["train"], shares, for_worker)
         for split in splits.values():
             num_sources = sum(len(other.source_keys) for other in splits.values())
             _ingest_splits.require_rows(split, reader.read, reader.repairs, shares, num_sources)
@@ -214,7 +214,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         for split in splits.values():
             split.close(error)
         raise
-    reader.repairs.counts["unlearned_rows"] = dealer.left_out
+    reader.repairs.counts["unlearned_rows"] = assigner.left_out
     origin_table = {
         "origin": {"dataset": config.dataset} if config.dataset else {"files": config.model_dump(mode="json")["files"]},
         "columns": {item.name: column(config, item) for item in fields},
@@ -258,7 +258,7 @@ def new_reader(config: Config, rare: cleaning.RareLabels) -> cleaning.RowReader:
     )  # fmt: skip
     assert config.format is not None, "sources.locate raises for files of no known format"
     return cleaning.RowReader(
-        fields, wanted(config, fields), config.filter, config.format, repairs, rare, config.identify_by
+        fields, required_columns(config, fields), config.filter, config.format, repairs, rare, config.identify_by
     )
 
 
@@ -281,7 +281,7 @@ def summary(output: Path) -> str:
     return "\n".join(lines)
 
 
-def wanted(config: Config, fields: Sequence[Field]) -> list[str | int]:
+def required_columns(config: Config, fields: Sequence[Field]) -> list[str | int]:
     """The columns to read: one per field, then those of filters."""
     return [*(column(config, item) for item in fields), *config.filter]
 

@@ -55,15 +55,15 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
     names = _text_columns.text_fields(config.task)
     steps = {name: config.fields.get(name, config.steps) for name in names}
     tag = reserved.read(inputs["ingest"])
-    own = [] if tag is None else [tag.step]
-    tables = {name: [*(step.model_dump(mode="json") for step in chosen), *own] for name, chosen in steps.items()}
+    tag_steps = [] if tag is None else [tag.step]
+    tables = {name: [*(step.model_dump(mode="json") for step in chosen), *tag_steps] for name, chosen in steps.items()}
     if tag is not None:
         reserved.write(output, tag)
     (output / normalizer.STEPS_FILE).write_text(json.dumps(tables, indent=1, ensure_ascii=False), encoding="utf-8")
     stats: dict[str, dict[str, dict[str, int]]] = {name: {} for name in names}
     work = functools.partial(shard_normalizer, config.task, inputs["ingest"], output)
-    parts = shards.numbered(inputs["ingest"])
-    for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
+    numbered_shards = shards.numbered(inputs["ingest"])
+    for (split, _), counts in zip(numbered_shards, map_shards(work, numbered_shards), strict=True):
         for name in names:
             total = stats[name].setdefault(split, dict.fromkeys(COUNTS, 0))
             stats[name][split] = {key: total[key] + counts[name][key] for key in COUNTS}
@@ -92,10 +92,10 @@ def shard_normalizer(task: str, source: Path, output: Path) -> Callable[[tuple[s
         split, number = shard
         stats = {name: dict.fromkeys(COUNTS, 0) for name in names}
         schema = shards.schema(source, split)
-        kept = [name for name in schema.names if name == "row" or name in task_fields]  # not what [ingest] keep adds
-        schema = pa.schema([schema.field(name) for name in kept])
+        columns = [name for name in schema.names if name == "row" or name in task_fields]  # not what [ingest] keep adds
+        schema = pa.schema([schema.field(name) for name in columns])
         with shards.Writer(output, split, schema, number=number) as writer:
-            for batch in _text_columns.batches(source, split, names, kept, number=number):
+            for batch in _text_columns.batches(source, split, names, columns, number=number):
                 for field in fields:
                     batch = normalize_column(batch, field, graphs[field.name], stats[field.name])
                     if tag is not None and tag.applies_to(split, number, field.name):

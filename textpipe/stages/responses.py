@@ -98,10 +98,10 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
 
         responses = spread(responses, config.intents, config.propagation, seed=config.seed)
     _response_set.write(output / _response_set.FILE, responses)
-    named = [one.intent for one in responses if one.intent]
+    named = [response.intent for response in responses if response.intent]
     stats = {
         "responses": len(responses),
-        "covered": sum(one.count for one in responses),
+        "covered": sum(response.count for response in responses),
         "intents": len(set(named)),
         "with_intent": len(named),
         **stats,
@@ -140,10 +140,10 @@ def learn(learner: "Learner", config: Config, folder: Path, normalize: Path) -> 
     others = [field for field in fields if field.side == "source" and field.has_text]
     names = shards.schema(folder, "train").names
     sender = config.sender
-    kept = [name for name in names if name != "row" and name not in {field.name for field in fields}]
-    if sender is not None and sender not in kept:
+    extra_columns = [name for name in names if name != "row" and name not in {field.name for field in fields}]
+    if sender is not None and sender not in extra_columns:
         raise ConfigError(
-            f"[responses] sender: no column {sender!r} was kept{suggest(sender, kept)}; add it to [ingest] keep, or leave sender out"
+            f"[responses] sender: no column {sender!r} was kept{suggest(sender, extra_columns)}; add it to [ingest] keep, or leave sender out"
         )
     clean = _text_columns.trace_text_function(functools.partial(Normalizer(normalize), target))
     mask = _text_columns.trace_text_function(type_tokens)
@@ -166,11 +166,11 @@ def summary(output: Path) -> str:
     intents = f", {stats['with_intent']:,} of them with one of {stats['intents']:,} intents" if stats["intents"] else ""
     if "file" in stats:
         return f"{stats['responses']:,} responses from {stats['file']}{intents}"
-    left = {
+    omitted = {
         name: stats[name]
         for name in ("rare", "few_senders", "long", "private", "blocked", "quoted", "beyond_max_size")
         if name in stats
     }
     share = stats["covered"] / max(1, stats["rows"])
-    lines = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in left.items())
+    lines = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in omitted.items())
     return f"{stats['responses']:,} responses, which {share:.1%} of {stats['rows']:,} replies mean{intents}; left out: {lines or 'none'}"

@@ -94,7 +94,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             f"[ingest.synthetic] tag: codec {config.codec.kind!r} cannot make one token of {tag.token!r}; set [tokenize] codec to "
             f"{' or '.join(able)}, or leave tag out"
         )
-    own = {} if tag is None else {"reserved": [tag.token]}
+    codec_options = {} if tag is None else {"reserved": [tag.token]}
     for group, members in groups.items():
         module.learn(
             config.codec,
@@ -102,7 +102,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             output,
             group,
             seed=config.seed,
-            **own,
+            **codec_options,
         )
     stems = {name: group for group, members in groups.items() for name in members}
     codecs = {name: {"kind": config.codec.kind, "name": stems[name]} for name in names}
@@ -117,9 +117,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
         loaded = {group: vectorizer.load_codec(output, members[0]) for group, members in groups.items()}
         for group, codec in loaded.items():
             reused = getattr(config.codec, "model", None) is not None
-            asked = codec.vocab_size if reused else getattr(config.codec, "vocab_size", codec.vocab_size)
+            requested_size = codec.vocab_size if reused else getattr(config.codec, "vocab_size", codec.vocab_size)
             stats["vocabularies"][group] = {
-                "vocab_size": codec.vocab_size, "asked": asked, "reduced": codec.vocab_size < asked
+                "vocab_size": codec.vocab_size, "asked": requested_size, "reduced": codec.vocab_size < requested_size
             }  # fmt: skip
         work = functools.partial(shard_measurer, config.task, inputs["normalize"], output, groups)
         parts = shards.numbered(inputs["normalize"])

@@ -250,12 +250,12 @@ def write(path: Path, table: dict[str, Any]) -> None:
 def summary(output: Path) -> str:
     """stopped by early_stopping after 12 epochs; best: epoch 9, valid_loss 1.234, valid_accuracy 0.71"""
     result = json.loads((output / "train.json").read_text(encoding="utf-8"))
-    best, kept = result["best"], f"epoch {result['best']['epoch']}"
+    best, kept_weights = result["best"], f"epoch {result['best']['epoch']}"
     if "average" in result:
-        best, kept = result["average"], f"the mean of {len(result['average']['steps'])} validations"
+        best, kept_weights = result["average"], f"the mean of {len(result['average']['steps'])} validations"
     figures = "".join(f", {name} {best[name]:.4g}" for name in best if name == "loss" or name.startswith("valid_"))
     count = f"{result['parameters']:,} parameters, {result['epochs']} epochs, {result['steps']} steps"
-    lines = [f"{count} (ended by {result['stopped']}); kept: {kept}{figures}"]
+    lines = [f"{count} (ended by {result['stopped']}); kept: {kept_weights}{figures}"]
     if "nonzero" in result:
         lines.append(f"{result['nonzero']:,} weights are not 0")
     if table := result.get("calibration"):

@@ -93,9 +93,9 @@ def suggest_features(targets: Sequence[fields.Field]) -> str:
 
 def feature_section(config: Config, field: fields.Field) -> Section:
     """The feature section of a field: from `fields`, `target` or `features`, else the default of its kind."""
-    own = config.fields.get(field.name) or (config.target if field.side == "target" else None)
-    if own is not None:
-        return own
+    configured = config.fields.get(field.name) or (config.target if field.side == "target" else None)
+    if configured is not None:
+        return configured
     default = plugins.find("features", field.cells.FEATURE).Config
     if isinstance(config.features, default) or (field.side == "source" and can_read(config.features, field)):
         return config.features
@@ -138,9 +138,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             sizes[field.name]["joint"] = [item.name for item in group]
     write_json(output / vectorizer.SIZES_FILE, sizes)
     work = functools.partial(shard_vectorizer, config.task, folder, inputs["tokenize"], output)
-    parts = shards.numbered(folder)
+    numbered_shards = shards.numbered(folder)
     totals: dict[str, dict[str, Any]] = {}
-    for (split, _), counts in zip(parts, map_shards(work, parts), strict=True):
+    for (split, _), counts in zip(numbered_shards, map_shards(work, numbered_shards), strict=True):
         total = totals.setdefault(split, {"rows": 0, **{name: Counter() for name in features}})
         total["rows"] += counts["rows"]
         for name, feature in features.items():

@@ -67,6 +67,6 @@ def metrics(
     table = generation.score(
         outputs["answer"], references, resamples=resamples, seed=seed, bleu_tokenizer=bleu_tokenizer
     )
-    grouped = [[one] if isinstance(one, str) else list(one) for one in references]
+    grouped = [[captions] if isinstance(captions, str) else list(captions) for captions in references]
     table["metrics"] = {"cider": cider.score(outputs["answer"], grouped), **table["metrics"]}
     return table

@@ -53,19 +53,21 @@ def metrics(
     from textpipe.metrics import bootstrap
     from textpipe.text.canonical import canonical
 
-    hits = np.array(
+    is_suggested = np.array(
         [
             canonical(reference) in {canonical(str(reply)) for reply in replies}
             for replies, reference in zip(outputs.get("replies", ()), references, strict=True)
         ],
         np.float64,
     )
-    if not len(hits):
+    if not len(is_suggested):
         return {"metrics": {"suggested": None}, "intervals": {}}
-    report: dict[str, Any] = {"metrics": {"suggested": float(hits.mean())}, "intervals": {}}
+    report: dict[str, Any] = {"metrics": {"suggested": float(is_suggested.mean())}, "intervals": {}}
     if "fires" in outputs:
         report["metrics"]["fires"] = float(np.mean(outputs["fires"]))
     if resamples:
-        sums = bootstrap.confidence_interval(hits[:, None], lambda total: total[0], resamples=resamples, seed=seed)
-        report["intervals"]["suggested"] = [bound / len(hits) for bound in sums]
+        sums = bootstrap.confidence_interval(
+            is_suggested[:, None], lambda total: total[0], resamples=resamples, seed=seed
+        )
+        report["intervals"]["suggested"] = [bound / len(is_suggested) for bound in sums]
     return report

@@ -54,9 +54,9 @@ def find(model: str, name: str) -> Path:
     if path.is_file():
         return path
     existing = models(path)
-    named = [one for one in existing if one.stem == name]
+    named = [model_path for model_path in existing if model_path.stem == name]
     if not named and len(existing) > 1:
-        names = ", ".join(repr(one.stem) for one in existing)
+        names = ", ".join(repr(model_path.stem) for model_path in existing)
         raise ConfigError(
             f"[tokenize] codec model: {model}: expected a vocabulary {name!r}, found {names}; set vocabulary as in that "
             f"pipeline, or name one of its {SUFFIX} files"
@@ -100,21 +100,23 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
         "remove_extra_whitespaces": (normalizer.remove_extra_whitespaces, False),
         "add_dummy_prefix": (normalizer.add_dummy_prefix, True),
     }
-    faults = [f"{what} {right}, found {found}" for what, (found, right) in expected.items() if found != right]
+    faults = [
+        f"{what} {required}, found {actual}" for what, (actual, required) in expected.items() if actual != required
+    ]
     if faults:
         raise ConfigError(
             f"[tokenize] codec model: {path}: expected {'; '.join(faults)}; take a model that textpipe learned, or leave model out"
         )
     piece_type = ModelProto.SentencePiece
-    own = {SPACE_SYMBOL + token for token in reserved}
+    reserved_pieces = {SPACE_SYMBOL + token for token in reserved}
     reservable = [piece for piece in proto.pieces if piece.type in (piece_type.USER_DEFINED, piece_type.UNUSED)]
-    missing = own - {piece.piece for piece in reservable}
+    missing = reserved_pieces - {piece.piece for piece in reservable}
     if missing:
         raise ConfigError(
             f"[ingest.synthetic] tag: {path} has no piece {min(missing)[1:]!r}; leave tag out, or name a model learned with it"
         )
     for piece in reservable:
-        piece.type = piece_type.USER_DEFINED if piece.piece in own else piece_type.UNUSED
+        piece.type = piece_type.USER_DEFINED if piece.piece in reserved_pieces else piece_type.UNUSED
     serialized = proto.SerializeToString(deterministic=True)
     try:
         sentencepiece.SentencePieceProcessor(model_proto=serialized)

@@ -21,16 +21,16 @@ def learn(rows: Iterable[tuple[Sequence[str], Sequence[str]]]) -> dict[str, str]
 
     [("a dog", "ein Hund"), ("a cat", "eine Katze"), ("the dog", "der Hund")], split into words -> {"dog": "Hund", ...}
     """
-    kept = [
+    pairs = [
         (source, target)
         for source, target in rows
         if 0 < len(source) <= MAX_SENTENCE_LENGTH and 0 < len(target) <= MAX_SENTENCE_LENGTH
     ]
-    if not kept:
+    if not pairs:
         return {}
-    kept = kept[:: -(-sum(len(source) * len(target) for source, target in kept) // MAX_PAIRS)]
-    sources, source_ids, source_lengths = index_words([source for source, _ in kept])
-    targets, target_ids, target_lengths = index_words([target for _, target in kept])
+    pairs = pairs[:: -(-sum(len(source) * len(target) for source, target in pairs) // MAX_PAIRS)]
+    sources, source_ids, source_lengths = index_words([source for source, _ in pairs])
+    targets, target_ids, target_lengths = index_words([target for _, target in pairs])
     source_position, target_position = position_pairs(source_lengths, target_lengths)
     agreed = best_alignments(source_ids, target_ids, source_position, target_position)
     agreed &= best_alignments(target_ids, source_ids, target_position, source_position)

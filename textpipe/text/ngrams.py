@@ -174,12 +174,12 @@ class Columns(tf.Module):
         """Buckets to columns, without unknown buckets: [N, G] int64 -> [N, None] int64."""
         bitwise = tf.bitwise
         values = buckets.flat_values
-        place = tf.minimum(bitwise.right_shift(values, 6), len(self.words) - 1)
+        word_index = tf.minimum(bitwise.right_shift(values, 6), len(self.words) - 1)
         bit = bitwise.left_shift(tf.ones_like(values), bitwise.bitwise_and(values, 63))
-        word = tf.gather(self.words, place)
+        word = tf.gather(self.words, word_index)
         known = tf.not_equal(bitwise.bitwise_and(word, bit), 0)
         lower = tf.raw_ops.PopulationCount(x=bitwise.bitwise_and(word, bit - 1))
-        column = tf.cast(tf.gather(self.before, place) + tf.cast(lower, tf.int32), tf.int64)
+        column = tf.cast(tf.gather(self.before, word_index) + tf.cast(lower, tf.int32), tf.int64)
         # tf.ragged.boolean_mask would pad all rows to the longest.
         num_before = tf.concat([[0], tf.cumsum(tf.cast(known, tf.int64))], axis=0)
         return tf.RaggedTensor.from_row_splits(

@@ -31,8 +31,8 @@ class Merges:
         merged = sorted((name for name in known if len(name) > 1), key=lambda name: -pieces.scores[known[name]])
         pairs = {}
         for rank, name in enumerate(merged):
-            for cut in range(1, len(name)):
-                left, right = known.get(name[:cut]), known.get(name[cut:])
+            for split_at in range(1, len(name)):
+                left, right = known.get(name[:split_at]), known.get(name[split_at:])
                 if left is not None and right is not None:
                     pairs[left * len(pieces.names) + right] = rank
         self.size = len(pieces.names)

@@ -34,10 +34,10 @@ def fit(model: Any, rows: Rows, settings: Settings) -> dict[str, Any]:
     def loss(log_temperature: float) -> float:
         return log_loss(logits / np.exp(log_temperature), targets, smoothing)
 
-    found = scipy.optimize.minimize_scalar(
+    optimum = scipy.optimize.minimize_scalar(
         loss, bounds=(np.log(LOWEST), np.log(HIGHEST)), method="bounded", options={"xatol": 1e-4}
     )
-    temperature = float(np.exp(found.x))
+    temperature = float(np.exp(optimum.x))
     pairs = [(log_loss(scaled, targets), error(scaled, targets)) for scaled in (logits, logits / temperature)]
     before_after = {
         name: [pair[number] for pair in pairs] for number, name in enumerate(("log_loss", "calibration_error"))
@@ -73,8 +73,8 @@ def log_loss(logits: np.ndarray, targets: np.ndarray, smoothing: float = 0.0) ->
     if targets.ndim == 2:
         smooth = targets * (1 - smoothing) + smoothing / 2
         return float((np.logaddexp(0, logits) - smooth * logits).sum(axis=1).mean())
-    right = logits[np.arange(len(logits)), targets]
-    target_logits = (1 - smoothing) * right + smoothing * logits.mean(axis=1)
+    true_logits = logits[np.arange(len(logits)), targets]
+    target_logits = (1 - smoothing) * true_logits + smoothing * logits.mean(axis=1)
     return float((np.logaddexp.reduce(logits, axis=1) - target_logits).mean())
 
 

@@ -118,33 +118,33 @@ class Objective:
         """Value and gradient [P] float32; without the L1 penalty."""
         weights = self.weights(point)
         kernel, bias, l2 = np.ascontiguousarray(weights[:-1]), weights[-1], np.float32(self.model.l2)
-        slopes = np.empty((self.num_rows, self.num_logits), np.float32)
+        logit_gradients = np.empty((self.num_rows, self.num_logits), np.float32)
 
         def forward(block: tuple[slice, scipy.sparse.csr_matrix]) -> tuple[float, np.ndarray]:
             rows, matrix = block
             losses, gradients = self.loss(matrix @ kernel + bias, self.signs[rows])
             if self.row_weights is not None:
-                losses, gradients = weigh(losses, gradients, self.row_weights[rows])
-            slopes[rows] = gradients
+                losses, gradients = apply_row_weights(losses, gradients, self.row_weights[rows])
+            logit_gradients[rows] = gradients
             return float(losses.sum(dtype=np.float64)), gradients.sum(axis=0, dtype=np.float64)
 
         gradient = np.empty_like(weights)
 
         def backward(block: tuple[slice, scipy.sparse.csr_matrix]) -> float:
             columns, matrix = block
-            own = kernel[columns]
-            gradient[columns] = matrix @ slopes + l2 * own
-            return float(np.square(own).sum(dtype=np.float64))
+            block_weights = kernel[columns]
+            gradient[columns] = matrix @ logit_gradients + l2 * block_weights
+            return float(np.square(block_weights).sum(dtype=np.float64))
 
-        parts = list(self.pool.map(forward, self.row_blocks))
+        block_results = list(self.pool.map(forward, self.row_blocks))
         squares = sum(self.pool.map(backward, self.column_blocks))
-        gradient[-1] = sum(slope for _, slope in parts)
+        gradient[-1] = sum(bias_gradient for _, bias_gradient in block_results)
         gradient *= self.scale / np.float32(self.num_rows)
-        value = (sum(loss for loss, _ in parts) + float(l2) / 2 * squares) / self.num_rows
+        value = (sum(loss for loss, _ in block_results) + float(l2) / 2 * squares) / self.num_rows
         return value, gradient.ravel()
 
 
-def weigh(losses: np.ndarray, gradients: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def apply_row_weights(losses: np.ndarray, gradients: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Losses [N] or [N, C] and gradients [N, C], times the weights of rows [N, 1] or of entries [N, C]."""
     return losses * (weights if losses.ndim == 2 else weights[:, 0]), gradients * weights
 
@@ -161,9 +161,9 @@ def signs(target: Column, num_logits: int) -> np.ndarray:
     """+1 for the classes of a row, -1 for the others: [N, C] float32; C = 1: the sign of class 1."""
     if not isinstance(target, Labels):
         return 2 * target.gather(np.arange(len(target)), 0).astype(np.float32) - 1
-    found = np.full((len(target), max(num_logits, 2)), -1, np.float32)
-    found[np.arange(len(target)), target.values] = 1
-    return found if num_logits > 1 else found[:, 1:]
+    labels = np.full((len(target), max(num_logits, 2)), -1, np.float32)
+    labels[np.arange(len(target)), target.values] = 1
+    return labels if num_logits > 1 else labels[:, 1:]
 
 
 def row_weights(target: Column, class_weights: np.ndarray | None) -> np.ndarray | None:
@@ -182,9 +182,9 @@ def csr(column: Column, dim: int) -> scipy.sparse.csr_matrix:
     if isinstance(column, Sparse):
         lengths = column.indices.lengths
         offsets = np.concatenate([[0], np.cumsum(lengths)])
-        every = np.arange(len(column))
-        pieces = [flat(part, every) for part in (column.indices, column.values)]
-        return scipy.sparse.csr_matrix((pieces[1], pieces[0], offsets), shape=(len(column), dim))
+        all_rows = np.arange(len(column))
+        flat_parts = [flat(part, all_rows) for part in (column.indices, column.values)]
+        return scipy.sparse.csr_matrix((flat_parts[1], flat_parts[0], offsets), shape=(len(column), dim))
     return scipy.sparse.csr_matrix(column.gather(np.arange(len(column))).reshape(len(column), -1))
 
 

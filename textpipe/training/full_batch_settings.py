@@ -44,10 +44,10 @@ def accuracy_of(line: Mapping[str, Any]) -> str:
     return "valid_accuracy" if "valid_accuracy" in line else "valid_f1"
 
 
-def excels(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def dominates(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
     """Whether choose_fit prefers one fit to another, whatever other fits there are."""
-    name = accuracy_of(one)
-    return name in one and one[name] >= other[name] and one["valid_loss"] < other["valid_loss"]
+    name = accuracy_of(first)
+    return name in first and first[name] >= second[name] and first["valid_loss"] < second["valid_loss"]
 
 
 def log_fit(line: dict[str, Any]) -> None:

@@ -57,7 +57,7 @@ class Path:
             yield self.values[number]
 
     def add(self, l2: float, line: dict[str, Any], weights: np.ndarray, stopped: str) -> None:
-        """Validates the weights that are in the model, extends their line of the history, and drops the fits that they excel.
+        """Validates the weights that are in the model, extends their line of the history, and drops the fits that they dominate.
 
         A fit with a lower accuracy and a higher loss than another is never chosen, whatever comes, so its weights need no memory.
         """
@@ -67,9 +67,9 @@ class Path:
             line["l2"] = l2
             full_batch_settings.log_fit(line)
         self.last = Fit(l2, line, weights, stopped)
-        kept = [fit for fit in self.fits if not full_batch_settings.excels(line, fit.line)]
-        excelled = any(full_batch_settings.excels(fit.line, line) for fit in kept)
-        self.fits = kept if excelled else [*kept, self.last]
+        remaining = [fit for fit in self.fits if not full_batch_settings.dominates(line, fit.line)]
+        dominated = any(full_batch_settings.dominates(fit.line, line) for fit in remaining)
+        self.fits = remaining if dominated else [*remaining, self.last]
 
     def best(self) -> Fit:
         """The fit to keep of those so far."""
@@ -77,12 +77,12 @@ class Path:
 
     def finish(self) -> Fit:
         """Leaves the weights to keep in the model and returns their fit."""
-        kept = self.best()
-        if kept is not self.last:
-            self.function.penalize(kept.l2)
-            self.function.assign(self.function.rescale(kept.weights))
-        full_batch_settings.warn_at_the_ends(self.values, kept.l2)
-        return kept
+        best_fit = self.best()
+        if best_fit is not self.last:
+            self.function.penalize(best_fit.l2)
+            self.function.assign(self.function.rescale(best_fit.weights))
+        full_batch_settings.warn_at_the_ends(self.values, best_fit.l2)
+        return best_fit
 
 
 def next_value(last_but_one: float, last: float) -> float:

@@ -57,14 +57,18 @@ class Ending:
 
     def __init__(self, value: float, *, max_iterations: int, min_decrease: float):
         self.max_iterations, self.min_decrease = max_iterations, min_decrease
-        self.lowest, self.flattest, self.stale = value, np.inf, 0
+        self.lowest_value, self.smallest_gradient, self.stale = value, np.inf, 0
         self.values = [value]  # of the points so far
 
     def reason(self, largest: float) -> str | None:
         """Minimum.stopped if the search must not go on from the last point; largest: the largest entry of its gradient."""
         value = self.values[-1]
-        if value < self.lowest - NOISE * abs(self.lowest) or largest < 0.9 * self.flattest:
-            self.lowest, self.flattest, self.stale = min(value, self.lowest), min(largest, self.flattest), 0
+        if value < self.lowest_value - NOISE * abs(self.lowest_value) or largest < 0.9 * self.smallest_gradient:
+            self.lowest_value, self.smallest_gradient, self.stale = (
+                min(value, self.lowest_value),
+                min(largest, self.smallest_gradient),
+                0,
+            )
         else:
             self.stale += 1
         if self.stale == PATIENCE:
@@ -106,8 +110,10 @@ def minimize(
         direction = pairs.direction(gradient)
         # The first direction has no scale; later ones are scaled by the pairs, so that a length of 1 usually works.
         length = 1.0 if pairs.count else 1.0 / float(np.linalg.norm(gradient))
-        trial, tried = search(function, Trial(0.0, point, value, gradient, dot(gradient, direction)), direction, length)
-        calls += tried
+        trial, num_tried = search(
+            function, Trial(0.0, point, value, gradient, dot(gradient, direction)), direction, length
+        )
+        calls += num_tried
         if trial is None:
             stopped = "rounding"
             break
@@ -126,14 +132,14 @@ def search(function: Function, origin: Trial, direction: np.ndarray, length: flo
     The slope of a convex function never decreases along a line, so its sign tells the side of the minimum.
     """
     low, high, last = origin, None, None
-    for tried in range(1, TRIALS + 1):
+    for num_tried in range(1, TRIALS + 1):
         point = origin.point + np.float32(length) * direction
         value, gradient = function(point)
         trial = Trial(length, point, value, gradient, dot(gradient, direction))
         limit = origin.value + DECREASE * length * origin.slope + NOISE * abs(origin.value)
         if np.isfinite(value) and value <= limit:
             if abs(trial.slope) <= CURVATURE * abs(origin.slope):
-                return trial, tried
+                return trial, num_tried
             last = trial if last is None or value < last.value else last
         if not np.isfinite(value) or value > limit or trial.slope > 0:
             high = trial
@@ -175,23 +181,23 @@ class CurvaturePairs:
         if self.count == 0:
             return -gradient
         with_gradient = (self.rows @ gradient).astype(np.float64)  # [2m]
-        weights, own = np.zeros(2 * self.memory), 1.0  # the vector q = weights @ rows + own * gradient
+        weights, gradient_weight = np.zeros(2 * self.memory), 1.0  # the vector q = weights @ rows + own * gradient
         newest = range(self.count - 1, max(-1, self.count - 1 - self.memory), -1)
         slots = [number % self.memory for number in newest]
         shares = {}
         for slot in slots:
             step, change = slot, slot + self.memory
-            along = self.products[step] @ weights + own * with_gradient[step]
+            along = self.products[step] @ weights + gradient_weight * with_gradient[step]
             shares[slot] = along / self.products[step, change]
             weights[change] -= shares[slot]
         last = slots[0] + self.memory
         scale = self.products[slots[0], last] / self.products[last, last]
-        weights, own = weights * scale, own * scale
+        weights, gradient_weight = weights * scale, gradient_weight * scale
         for slot in reversed(slots):
             step, change = slot, slot + self.memory
-            along = self.products[change] @ weights + own * with_gradient[change]
+            along = self.products[change] @ weights + gradient_weight * with_gradient[change]
             weights[step] += shares[slot] - along / self.products[step, change]
-        return -(weights.astype(np.float32) @ self.rows + np.float32(own) * gradient)
+        return -(weights.astype(np.float32) @ self.rows + np.float32(gradient_weight) * gradient)
 
 
 def dot(first: np.ndarray, second: np.ndarray) -> float:

@@ -14,12 +14,12 @@ Loss = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 def softmax(logits: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cross-entropy of each row [N] and its gradient [N, C]."""
     shifted = logits - logits.max(axis=1, keepdims=True)
-    right = signs > 0
+    is_target = signs > 0
     exponentials = np.exp(shifted)
     totals = exponentials.sum(axis=1)
     exponentials /= totals[:, None]
-    exponentials[right] -= 1
-    return np.log(totals) - shifted[right], exponentials
+    exponentials[is_target] -= 1
+    return np.log(totals) - shifted[is_target], exponentials
 
 
 def logistic(logits: np.ndarray, signs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -49,12 +49,12 @@ def fit(
         if len(np.unique(labels)) < 2:  # a label that all rows have, or none
             weights[-1, columns] = labels[0]
             continue
-        own = None
+        sample_weight = None
         if row_weights is not None:
-            own = row_weights[:, 0] if row_weights.shape[1] == 1 else row_weights[:, columns][:, 0]
-        found = interruptible.call(fit_alone, matrix, labels, own, options)
-        weights[:-1, columns], weights[-1, columns] = found.coef_.T, found.intercept_
-        passes = max(passes, int(np.max(found.n_iter_)))
+            sample_weight = row_weights[:, 0] if row_weights.shape[1] == 1 else row_weights[:, columns][:, 0]
+        classifier = interruptible.call(fit_alone, matrix, labels, sample_weight, options)
+        weights[:-1, columns], weights[-1, columns] = classifier.coef_.T, classifier.intercept_
+        passes = max(passes, int(np.max(classifier.n_iter_)))
         report(num_classes if columns.stop is None else columns.stop)
     return weights, passes
 

@@ -186,8 +186,8 @@ class Settings(Section):
     def optimizer_faults(self) -> list[str]:
         """The given settings that the optimizer does not read, and why."""
         unused = getattr(plugins.find("training.optimizers", self.optimizer.kind), "unused", None)
-        given = sorted(self.model_fields_set & Settings.model_fields.keys()) if unused else []
-        reasons = {name: unused(name) for name in given if getattr(self, name) not in (None, [])} if unused else {}
+        explicit = sorted(self.model_fields_set & Settings.model_fields.keys()) if unused else []
+        reasons = {name: unused(name) for name in explicit if getattr(self, name) not in (None, [])} if unused else {}
         return [f"{name}: {reason}" for name, reason in reasons.items() if reason]
 
     @property

@@ -52,11 +52,11 @@ def cross_entropy(logits, labels, smoothing: float, weight: float):
     difference = tf.subtract(*tf.unstack(tf.reshape(logits, [-1, 2, shape[1]]), axis=1))
     apart = weight * (first - second)
     loss += tf.reduce_sum(apart * difference)
-    slopes = [
+    pass_gradients = [
         apart + first * (1 + weight * (difference - mean(first, difference))),
         second * (1 + weight * (mean(second, difference) - difference)) - apart,
     ]
-    logit_gradients = tf.reshape(tf.stack(slopes, axis=1), shape)
+    logit_gradients = tf.reshape(tf.stack(pass_gradients, axis=1), shape)
     return loss, tf.tensor_scatter_nd_add(
         logit_gradients, indices, tf.fill(tf.shape(labels), tf.constant(smoothing - 1.0, logits.dtype))
     )
@@ -67,9 +67,9 @@ def mean(probabilities, values):
     return tf.reduce_sum(probabilities * values, axis=1, keepdims=True)
 
 
-def interleave(halves):
+def interleave(passes):
     """The rows of two passes, alternating: [a1, b1, a2, b2] -> [a1, a2, b1, b2]."""
-    return tf.reshape(tf.stack(tf.split(halves, 2), axis=1), tf.shape(halves))
+    return tf.reshape(tf.stack(tf.split(passes, 2), axis=1), tf.shape(passes))
 
 
 def deinterleave(pairs):

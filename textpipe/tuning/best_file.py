@@ -50,8 +50,8 @@ def text(outcome: Outcome, space: Space, trial: Trial) -> str:
     for name, table in tables.items():
         if name in plain:
             continue
-        whole = TUNED if name in tuned else ""
-        lines += ["", f"[{key(name)}]{whole}"]
+        table_mark = TUNED if name in tuned else ""
+        lines += ["", f"[{key(name)}]{table_mark}"]
         lines += [f"{key(item)} = {toml(value)}{mark(f'{name}.{item}', tuned)}" for item, value in table.items()]
     return "\n".join(lines) + "\n"
 

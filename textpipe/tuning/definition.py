@@ -62,19 +62,19 @@ def check_space(space: Space, objective: Objective) -> None:
         raise ConfigError(f"{place} {fault}")
     draw = random.Random(0)
     for parameter in space.parameters:
-        seen: dict[str, dict[str, Any]] = {}
+        sections: dict[str, dict[str, Any]] = {}
         ends = list(parameter.choices) or [parameter.low, parameter.high]
         for value in ends:
             pipeline, error = try_value(space, objective, parameter, value, draw)
             if pipeline is None and error is not None:
                 hint = ""
-                if not parameter.choices and not parameter.whole and parameter.low == int(parameter.low):
+                if not parameter.choices and not parameter.integer and parameter.low == int(parameter.low):
                     hint = "; for whole numbers add int = true" if "integer" in str(error) else ""
                 reason = str(error).replace(f"{space.place} ", "")
                 raise ConfigError(f"{place} {parameter.key} = {value!r}: {reason}{hint}")
             if pipeline is not None:
-                seen[repr(value)] = stage_sections(pipeline, objective.stage)
-        if len(ends) > 1 and len(seen) == len(ends) and not differs(list(seen.values())):
+                sections[repr(value)] = stage_sections(pipeline, objective.stage)
+        if len(ends) > 1 and len(sections) == len(ends) and not differs(list(sections.values())):
             raise ConfigError(
                 f"{place} {parameter.key}: has no effect on {objective.metric}, which {objective.stage} measures; leave it out"
             )
@@ -103,8 +103,8 @@ def try_value(space: Space, objective: Objective, parameter: Any, value: Any, dr
             if one is parameter:
                 return value
             ends = list(one.choices) or [one.low, one.high]
-            wanted = parameter.when.get(one.key)
-            allowed = [end for end in ends if wanted is None or end in wanted] or ends
+            condition = parameter.when.get(one.key)
+            allowed = [end for end in ends if condition is None or end in condition] or ends
             return allowed[0] if first else draw.choice(allowed)
 
         assignment = space.walk(choose)
@@ -129,9 +129,11 @@ def shares_training(space: Space, objective: Objective, *, grid: bool) -> bool:
     grid: values are drawn from a grid, so that those of a range come again.
     """
     draw = random.Random(0)
-    after = [one for one in space.parameters if not changes_training(space, objective, one, draw)]
-    before = [one for one in space.parameters if one not in after]
-    return bool(after) and all(grid or one.choices or one.whole or one.step is not None for one in before)
+    after = [parameter for parameter in space.parameters if not changes_training(space, objective, parameter, draw)]
+    before = [parameter for parameter in space.parameters if parameter not in after]
+    return bool(after) and all(
+        grid or parameter.choices or parameter.integer or parameter.step is not None for parameter in before
+    )
 
 
 def changes_training(space: Space, objective: Objective, parameter: Parameter, draw: random.Random) -> bool:

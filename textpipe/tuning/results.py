@@ -36,7 +36,7 @@ class Trial:
 class Outcome:
     """A study: `best` is its best complete trial, `trials` a DataFrame of all.
 
-    direction: "min" or "max"; wanted: number of trials in all; keys: the settings that vary; log_keys: those on a
+    direction: "min" or "max"; num_trials: how many there are to be in all; keys: the settings that vary; log_keys: those on a
     logarithmic scale; importance: the share of the metric's variance that each setting explains (fANOVA, Hutter et al.
     2014), of the settings that every complete trial has; test: {"split", "metrics", "intervals"} of the best pipeline once it
     was run; best_pipeline: its file; report: the page.
@@ -49,7 +49,7 @@ class Outcome:
     sampler: str
     pruner: str
     seed: int
-    wanted: int
+    num_trials: int
     keys: tuple[str, ...]
     log_keys: tuple[str, ...]
     records: tuple[Trial, ...]
@@ -127,8 +127,8 @@ class Outcome:
 
     def __repr__(self) -> str:
         best = self.best
-        found = "no complete trial" if best is None else f"best {self.metric} {best.value:.4g}, trial {best.number}"
-        return f"Outcome({self.name}: {len(self.ended)} of {self.wanted} trials, {found})"
+        summary = "no complete trial" if best is None else f"best {self.metric} {best.value:.4g}, trial {best.number}"
+        return f"Outcome({self.name}: {len(self.ended)} of {self.num_trials} trials, {summary})"
 
 
 def format_value(value: Any) -> str:
@@ -165,8 +165,8 @@ def read(study: Study, *, importance: bool = False) -> Outcome:
     return Outcome(
         name=study.place.name, pipeline=study.pipeline.place, metric=study.objective.metric,
         direction=study.objective.direction, sampler=study.tune.sampler.kind, pruner=study.tune.pruner.kind,
-        seed=study.tune.seed, wanted=study.num_trials, keys=tuple(one.key for one in parameters),
-        log_keys=tuple(one.key for one in parameters if one.log), records=tuple(records),
+        seed=study.tune.seed, num_trials=study.num_trials, keys=tuple(parameter.key for parameter in parameters),
+        log_keys=tuple(parameter.key for parameter in parameters if parameter.log), records=tuple(records),
         importance=importances(study) if importance else {}, test=json.loads(json.dumps(test)) if test else None,
     )  # fmt: skip
 

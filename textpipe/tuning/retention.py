@@ -24,23 +24,28 @@ def discard(study: Study, *, finished: bool = False) -> list[Path]:
     complete = [trial for trial in trials if trial.state.name == "COMPLETE"]
     best = sorted(complete, key=lambda trial: (study.objective.loss(trial.value), trial.number))[: study.tune.keep]
     running = [trial for trial in trials if trial.state.name == "RUNNING"]
-    kept = {Path(path).name for trial in [*best, *running] for path in trial.user_attrs.get(PATHS, {}).values()}
-    kept |= used_by_others(study)
+    kept_names = {Path(path).name for trial in [*best, *running] for path in trial.user_attrs.get(PATHS, {}).values()}
+    kept_names |= used_by_others(study)
     # Stages whose results no trial to come uses.
-    own = ("evaluate",) if study.shares_training else ("train", "evaluate")
-    gone = []
+    trial_stages = ("evaluate",) if study.shares_training else ("train", "evaluate")
+    deleted = []
     for trial in trials:
         if trial.state.name not in DONE:
             continue
         for stage in trial.user_attrs.get(BUILT, ()):
             name = Path(trial.user_attrs.get(PATHS, {}).get(stage, "")).name
             path = study.artifacts / stage / name
-            if name in kept or not KEY.fullmatch(name) or not (finished or stage in own) or not path.is_dir():
+            if (
+                name in kept_names
+                or not KEY.fullmatch(name)
+                or not (finished or stage in trial_stages)
+                or not path.is_dir()
+            ):
                 continue
             with Store(study.artifacts).lock(path):
                 shutil.rmtree(path, ignore_errors=True)
-            gone.append(path)
-    return gone
+            deleted.append(path)
+    return deleted
 
 
 def used_by_others(study: Study) -> set[str]:

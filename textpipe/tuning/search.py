@@ -79,7 +79,7 @@ def tune(
             break
     check_failures(study, final=True)
     outcome = results.read(study)
-    if len(outcome.ended) >= outcome.wanted:
+    if len(outcome.ended) >= outcome.num_trials:
         retention.discard(study, finished=True)
     best = outcome.best
     assert best is not None
@@ -118,7 +118,7 @@ def wait_for_others(study: Study) -> bool:
         time.sleep(POLL_SECONDS)
     with study.place.lock():
         study.recover()
-    return any(one.state.name == "WAITING" for one in study.stored)
+    return any(trial.state.name == "WAITING" for trial in study.stored)
 
 
 def work(study: Study, on_trial: OnTrial, on_stage: OnStage, *, may_go_on: Callable[[], bool] = lambda: True) -> None:
@@ -148,7 +148,7 @@ def check_failures(study: Study, *, final: bool = False) -> None:
     """Raises ConfigError if all trials failed, at least MAX_FAILURES of them or in the end; then also if none is complete."""
     outcome = results.read(study)
     ended = outcome.ended
-    failed = [one for one in ended if one.state == "failed"]
+    failed = [trial for trial in ended if trial.state == "failed"]
     if failed and len(failed) == len(ended) and (final or len(failed) >= MAX_FAILURES):
         first = failed[0]
         settings = ", ".join(f"{key} = {results.format_value(value)}" for key, value in first.settings.items())

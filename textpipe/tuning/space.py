@@ -34,9 +34,11 @@ class Space:
         """The parameters such that each follows those that it depends on. Raises ConfigError for a circle."""
         waiting, ordered = list(parameters), []
         while waiting:
-            ready = next((one for one in waiting if not any(depends(one, other) for other in waiting)), None)
+            ready = next(
+                (parameter for parameter in waiting if not any(depends(parameter, other) for other in waiting)), None
+            )
             if ready is None:
-                keys = ", ".join(one.key for one in waiting)
+                keys = ", ".join(parameter.key for parameter in waiting)
                 raise ConfigError(f"{self.place} [tune] settings: the conditions of {keys} depend on one another")
             waiting.remove(ready)
             ordered.append(ready)
@@ -71,17 +73,21 @@ class Space:
 
     def assignment(self, params: Mapping[str, Any]) -> Assignment:
         """The assignment of a stored trial's parameters."""
-        return {one.key: decode(one, params[one.key]) for one in self.parameters if one.key in params}
+        return {
+            parameter.key: decode(parameter, params[parameter.key])
+            for parameter in self.parameters
+            if parameter.key in params
+        }
 
     def list_grid(self, points: int) -> list[dict[str, Any]]:
         """Every combination of values, as parameters of an Optuna trial. Raises ConfigError if there are too many."""
-        found = list(itertools.islice(self.combinations(points), MAX_GRID + 1))
-        if len(found) > MAX_GRID:
+        combinations = list(itertools.islice(self.combinations(points), MAX_GRID + 1))
+        if len(combinations) > MAX_GRID:
             raise ConfigError(
                 f'{self.place} [tune] sampler "grid": more than {MAX_GRID:,} combinations; give fewer values, a step, '
                 'fewer points, or sampler = "tpe"'
             )
-        return found
+        return combinations
 
     def combinations(self, points: int) -> Iterator[dict[str, Any]]:
         """The combinations of `list_grid`, in the order of the file."""
@@ -114,7 +120,7 @@ def ask(parameter: Parameter, trial: Any) -> Any:
     """The value that a trial's sampler proposes: the JSON of a choice, or a number."""
     if parameter.choices:
         return trial.suggest_categorical(parameter.key, [encode(choice) for choice in parameter.choices])
-    if parameter.whole:
+    if parameter.integer:
         return trial.suggest_int(parameter.key, int(parameter.low), int(parameter.high), step=int(parameter.step or 1), log=parameter.log)  # fmt: skip
     return trial.suggest_float(parameter.key, parameter.low, parameter.high, step=parameter.step, log=parameter.log)
 
@@ -128,7 +134,7 @@ def decode(parameter: Parameter, raw: Any) -> Any:
     """The value of a setting from what Optuna stores; numbers of a range have six significant digits."""
     if parameter.choices:
         return json.loads(raw)
-    if parameter.whole:
+    if parameter.integer:
         return int(raw)
     return min(parameter.high, max(parameter.low, float(f"{raw:.{DIGITS}g}")))
 
@@ -139,7 +145,7 @@ def values(parameter: Parameter, points: int) -> list[Any]:
         return [encode(choice) for choice in parameter.choices]
     low, high = parameter.low, parameter.high
     if parameter.step is not None:
-        kind, first, step = (int if parameter.whole else float), Decimal(str(low)), Decimal(str(parameter.step))
+        kind, first, step = (int if parameter.integer else float), Decimal(str(low)), Decimal(str(parameter.step))
         count = int((Decimal(str(high)) - first) / step) + 1
         return [kind(first + at * step) for at in range(min(count, MAX_GRID + 1))]
     shares = [at / (points - 1) for at in range(points)]
@@ -148,7 +154,7 @@ def values(parameter: Parameter, points: int) -> list[Any]:
     else:
         numbers = [low + share * (high - low) for share in shares]
     numbers[0], numbers[-1] = low, high  # without rounding
-    return list(dict.fromkeys(round(number) for number in numbers)) if parameter.whole else numbers
+    return list(dict.fromkeys(round(number) for number in numbers)) if parameter.integer else numbers
 
 
 def holds(parameter: Parameter, tables: Mapping[str, Any]) -> bool:
@@ -189,12 +195,12 @@ def unknown_condition(space: Space) -> str | None:
     """What is wrong with the first condition that can never hold; None if there is none."""
     keys = {parameter.key: parameter for parameter in space.parameters}
     for parameter in space.parameters:
-        for key, wanted in parameter.when.items():
+        for key, accepted_values in parameter.when.items():
             varied = any(key == other or key.startswith(other + ".") for other in keys)
             if not varied and lookup(space.tables, key) is MISSING:
                 return f"{parameter.key}: when: {key} is neither in the file nor varied{suggest(key, keys)}"
             choices = keys[key].choices if key in keys else ()
-            missing = [value for value in wanted if choices and value not in choices]
+            missing = [value for value in accepted_values if choices and value not in choices]
             if missing:
                 return f"{parameter.key}: when: {key} is never {missing[0]!r}; it is one of {', '.join(map(repr, choices))}"
     return None

@@ -101,7 +101,7 @@ class Place:
         return True
 
     @contextlib.contextmanager
-    def signs_of_life(self, trial: Any) -> Iterator[None]:
+    def heartbeats(self, trial: Any) -> Iterator[None]:
         """While open, a trial of a shared storage says at intervals that it is being worked on."""
         if not self.shared:
             yield

@@ -73,10 +73,10 @@ class Study:
 
     @property
     def num_trials(self) -> int:
-        """The number of trials wanted in all."""
+        """The number of trials to run in all."""
         count = self.num_combinations
-        wanted = self.tune.trials or count or DEFAULT_TRIALS
-        return wanted if count is None else min(wanted, count)
+        requested = self.tune.trials or count or DEFAULT_TRIALS
+        return requested if count is None else min(requested, count)
 
     def open(self, *, new: bool = False, create: bool = True) -> None:
         """Connect to the stored study, or begin it.
@@ -171,7 +171,7 @@ class Study:
         return [trial for trial in self.optuna.get_trials(deepcopy=False) if LOST not in trial.user_attrs]
 
     def next(self, owner: str) -> Any | None:
-        """A new trial for this process, or None when there are as many as wanted. Lost trials are tried again first."""
+        """A new trial for this process, or None when there are as many as `num_trials`. Lost trials are tried again first."""
         with self.place.lock():
             self.recover()
             trials = self.stored
@@ -195,9 +195,9 @@ class Study:
                 log.info(
                     "trial %d was lost with its process; it is tried again", self.index(self.stored, trial.number) + 1
                 )
-                self.lose(trial, "its process ended")
+                self.mark_lost(trial, "its process ended")
 
-    def lose(self, trial: Any, reason: str) -> None:
+    def mark_lost(self, trial: Any, reason: str) -> None:
         """Mark a running trial as lost and queue it again; after MAX_RETRIES it counts as failed."""
         from optuna.trial import TrialState
 

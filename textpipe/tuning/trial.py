@@ -31,7 +31,7 @@ def run(study: Study, trial: Any, on_stage: Callable[[str, str, str], None]) -> 
 
     began = time.monotonic()
     try:
-        with study.place.signs_of_life(trial):
+        with study.place.heartbeats(trial):
             assignment = study.space.suggest(trial)
             trial.set_user_attr(SETTINGS, assignment)
             twin = find_twin(study, trial, assignment)
@@ -39,10 +39,10 @@ def run(study: Study, trial: Any, on_stage: Callable[[str, str, str], None]) -> 
         trial.set_user_attr(SECONDS, round(time.monotonic() - began, 2))
         study.optuna.tell(trial, value, state=state)
     except (KeyboardInterrupt, ResourceError):
-        stored = next(one for one in study.stored if one.number == trial.number)
+        stored = next(stored_trial for stored_trial in study.stored if stored_trial.number == trial.number)
         if stored.state.name == "RUNNING":
             with study.place.lock():
-                study.lose(stored, INTERRUPTED)
+                study.mark_lost(stored, INTERRUPTED)
         raise
     except Exception as error:
         trial.set_user_attr(SECONDS, round(time.monotonic() - began, 2))
@@ -132,7 +132,9 @@ def build(
 def report(study: Study, trial: Any, history: list[dict[str, Any]]) -> None:
     """Report the metric of each validation that was not reported; of a resumed run, those before the kill too."""
     values = [line[study.objective.metric] for line in history if study.objective.metric in line]
-    known = next(one for one in study.stored if one.number == trial.number).intermediate_values
+    known = next(
+        stored_trial for stored_trial in study.stored if stored_trial.number == trial.number
+    ).intermediate_values
     for step, value in enumerate(values, start=1):
         if step not in known:
             trial.report(value, step)

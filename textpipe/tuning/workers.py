@@ -70,9 +70,9 @@ def identity(trial: results.Trial) -> str:
 def show(study: Study, shown: set[str], on_trial: OnTrial) -> tuple[set[str], bool]:
     """Call on_trial for trials that have ended since."""
     outcome = results.read(study)
-    fresh = [one for one in outcome.ended if identity(one) not in shown]
-    for one in fresh:
-        on_trial(outcome, one)
+    fresh = [trial for trial in outcome.ended if identity(trial) not in shown]
+    for trial in fresh:
+        on_trial(outcome, trial)
     return shown | set(map(identity, fresh)), bool(fresh)
 
 

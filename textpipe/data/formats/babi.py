@@ -75,10 +75,10 @@ def files(source: Path, config: Config) -> Iterator[tuple[str, Iterable[str]]]:
         yield "", [line for _, block in text_file.lines(source) for line in block]
         return
     if source.is_dir():
-        found = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
-        chosen = chosen_names(source, found, config)
+        paths = {path.relative_to(source).as_posix(): path for path in source.rglob("*") if path.is_file()}
+        chosen = chosen_names(source, paths, config)
         for name in chosen:
-            yield name, [line for _, block in text_file.lines(found[name]) for line in block]
+            yield name, [line for _, block in text_file.lines(paths[name]) for line in block]
         return
     with tarfile.open(source) as archive:
         members = {member.name: member for member in archive.getmembers() if member.isfile()}

@@ -36,7 +36,7 @@ def read(
     source_names = " and ".join(str(files[name]) for name in names)
     paths = [files[names[index]] for index in text_file.column_indices(source_names, names, columns)]
     first = text_file.lines(paths[0], config.member, repairs)
-    others = [
+    other_files = [
         chain.from_iterable(lines for _, lines in text_file.lines(path, config.member, repairs)) for path in paths[1:]
     ]
     total, step = 0, FIRST_STEP
@@ -46,13 +46,13 @@ def read(
         while start < len(lines):
             chunk = [lines[start : start + step]]
             start += len(chunk[0])
-            chunk += [list(islice(other, len(chunk[0]))) for other in others]
+            chunk += [list(islice(lines_of_file, len(chunk[0]))) for lines_of_file in other_files]
             if any(len(column) != len(chunk[0]) for column in chunk):
                 read_so_far = total + len(batch[0])
                 counts = [total + len(lines) + sum(len(rest) for _, rest in first)]
                 counts += [
-                    read_so_far + len(column) + sum(1 for _ in other)
-                    for column, other in zip(chunk[1:], others, strict=True)
+                    read_so_far + len(column) + sum(1 for _ in lines_of_file)
+                    for column, lines_of_file in zip(chunk[1:], other_files, strict=True)
                 ]
                 raise line_count_error(paths, counts)
             for column, new_lines in zip(batch, chunk, strict=True):
@@ -66,7 +66,7 @@ def read(
                 batch, size = [[] for _ in paths], 0
         yield make_rows(source_names, total, batch)
         total += len(batch[0])
-    remaining = [sum(1 for _ in other) for other in others]
+    remaining = [sum(1 for _ in lines_of_file) for lines_of_file in other_files]
     if any(remaining):
         raise line_count_error(paths, [total, *(total + count for count in remaining)])
 

@@ -75,13 +75,13 @@ def read(
         index = threading.read_index(mailbox)
         if not index.mails:
             raise no_mailbox(mailbox, index)
-        own = own_people(mailbox, index, config.me)
+        owners = mailbox_owners(mailbox, index, config.me)
         parents = threading.find_parents(index, mailbox, subject_days=config.subject_days)
         log.info("%s: %d mails, %d threads", mailbox.name, len(index.mails), threading.num_threads(parents))
-        answers = find_answers(index, parents, own)
+        answers = find_answers(index, parents, owners)
         if not answers:
             raise nobody_answers(mailbox, index, config.me)
-        pairs = list(choose_pairs(index, answers, own, config))
+        pairs = list(choose_pairs(index, answers, owners, config))
         repairs.counts.update(index.counts)
         known = earliest_answers(index, answers)
         rows = Rows(mailbox.name, [], [], [[] for _ in columns], "mail")
@@ -99,19 +99,19 @@ def read(
         yield rows
 
 
-def find_answers(index: threading.Index, parents: Sequence[int], own: frozenset[int] | None) -> dict[int, list[int]]:
+def find_answers(index: threading.Index, parents: Sequence[int], owners: frozenset[int] | None) -> dict[int, list[int]]:
     """Return {position of a message: positions of its answers, by time}; counts mails that answer the writer's own.
 
-    own: the people whose answers count, and whose mails are no messages; None: everybody.
+    owners: the people whose answers count, and whose mails are no messages; None: everybody.
     """
     answers: defaultdict[int, list[int]] = defaultdict(list)
     for at, parent in enumerate(parents):
         if parent < 0:
             continue
         mail, message = index.mails[at], index.mails[parent]
-        if mail.sender == message.sender or (own is not None and {mail.sender, message.sender} <= own):
+        if mail.sender == message.sender or (owners is not None and {mail.sender, message.sender} <= owners):
             index.counts["follow_ups"] += 1
-        elif own is None or mail.sender in own:
+        elif owners is None or mail.sender in owners:
             answers[parent].append(at)
     for replies in answers.values():
         replies.sort(key=lambda at: (index.mails[at].time, at))
@@ -119,12 +119,12 @@ def find_answers(index: threading.Index, parents: Sequence[int], own: frozenset[
 
 
 def choose_pairs(
-    index: threading.Index, answers: Mapping[int, Sequence[int]], own: frozenset[int] | None, config: Config
+    index: threading.Index, answers: Mapping[int, Sequence[int]], owners: frozenset[int] | None, config: Config
 ) -> Iterator[tuple[int, int | None]]:
     """Yield (message, answer or None) as positions, by position of the message; counts mails that make no row."""
     used = {at for replies in answers.values() for at in replies}
     for at, mail in enumerate(index.mails):
-        if own is not None and mail.sender in own:
+        if owners is not None and mail.sender in owners:
             index.counts["own_mails"] += at not in used
             continue
         replies = answers.get(at, ())
@@ -182,7 +182,7 @@ def answer_cells(
     return cells
 
 
-def own_people(mailbox: Mailbox, index: threading.Index, me: Sequence[str]) -> frozenset[int] | None:
+def mailbox_owners(mailbox: Mailbox, index: threading.Index, me: Sequence[str]) -> frozenset[int] | None:
     """Return the people that are `me`, None if nobody is given. Raises DataError for an address that wrote no mail."""
     if not me:
         return None

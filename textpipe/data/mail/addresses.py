@@ -38,9 +38,9 @@ def sender(message: email.message.Message) -> str:
     A mailing list that writes its own address into From ("Ann via users <users@lists.example.org>") keeps the writer's in
     X-Original-From or Reply-To.
     """
-    written = headers.header_text(message, "From")
-    names = addresses(written)
-    if re.search(r"\bvia\b", written.rpartition("<")[0], re.IGNORECASE):
+    header = headers.header_text(message, "From")
+    names = addresses(header)
+    if re.search(r"\bvia\b", header.rpartition("<")[0], re.IGNORECASE):
         for name in ("X-Original-From", "Reply-To"):
             writer = [address for address in addresses(headers.header_text(message, name)) if address not in names]
             if writer:
@@ -58,4 +58,4 @@ def recipients(message: email.message.Message) -> list[str]:
 
 def matches(address: str, patterns: Iterable[str]) -> bool:
     """Whether an address is one of the patterns, where "@example.org" stands for every address of that domain."""
-    return any(address.endswith(one) if one.startswith("@") else address == one for one in patterns)
+    return any(address.endswith(pattern) if pattern.startswith("@") else address == pattern for pattern in patterns)

@@ -62,10 +62,10 @@ def automatic_kind(message: email.message.Message, subject: str, raw: bytes, sta
 
 def is_bounce(message: email.message.Message, subject: str) -> bool:
     """Whether a mail reports that another was not delivered, or not yet."""
-    written = header(message, "From")
-    if "mailer-daemon" in written or "X-Failed-Recipients" in message:
+    from_header = header(message, "From")
+    if "mailer-daemon" in from_header or "X-Failed-Recipients" in message:
         return True
-    by_machine = header(message, "Return-Path") == "<>" or POSTMASTER.search(written)
+    by_machine = header(message, "Return-Path") == "<>" or POSTMASTER.search(from_header)
     return bool(by_machine and BOUNCE_SUBJECT.match(subject))
 
 

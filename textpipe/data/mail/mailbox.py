@@ -119,7 +119,7 @@ class MailLines:
         if not self._queue and not self._after_from and self.place - self.mail_start > MAX_MAIL:
             self._skip()
         if not self._queue:
-            self._queue += self._pieces(*self._read())
+            self._queue += self._split_line(*self._read())
         start, line = self._queue.pop(0)
         if not line:
             self.ended = True
@@ -137,13 +137,22 @@ class MailLines:
         self._line_start = line.endswith(b"\n")
         return start, line, line_start
 
-    def _pieces(self, start: int, line: bytes, line_start: bool) -> list[tuple[int, bytes]]:
+    def _split_line(self, start: int, line: bytes, line_start: bool) -> list[tuple[int, bytes]]:
         """Cut the middle of a long line so that no piece looks like the start of a separator or of a quoted one."""
         if line_start or not line.startswith((b"From ", b">")):
             return [(start, line)]
-        marks = len(line) - len(line.lstrip(b">"))
-        cuts = [0, *([marks] if marks else []), *([marks + 1] if line[marks:].startswith(b"From ") else []), len(line)]
-        return [(start + cut, line[cut:end]) for cut, end in pairwise(cuts) if cut < end]
+        num_quote_marks = len(line) - len(line.lstrip(b">"))
+        bounds = [
+            0,
+            *([num_quote_marks] if num_quote_marks else []),
+            *([num_quote_marks + 1] if line[num_quote_marks:].startswith(b"From ") else []),
+            len(line),
+        ]
+        return [
+            (start + start_offset, line[start_offset:end])
+            for start_offset, end in pairwise(bounds)
+            if start_offset < end
+        ]
 
     def _skip(self) -> None:
         """Read up to a line that may separate two mails, and queue it behind the line before it."""
@@ -152,7 +161,7 @@ class MailLines:
             at, line, line_start = self._read()
             if not line or (line_start and line.startswith(b"From ")):
                 break
-            self.cut, before = True, self._pieces(at, line, line_start)
+            self.cut, before = True, self._split_line(at, line, line_start)
         self._queue += [*before, *([(at, line)] if line else [])]
 
     @property

@@ -17,14 +17,14 @@ def split_quotation(text: str) -> tuple[str, str]:
 
     "> Are you in?\\nYes." -> ("Yes.", "Are you in?")
     """
-    written: list[str] = []
+    own_lines: list[str] = []
     quoted: list[str] = []
     behind = False
     for line in text[:MAX_CHARACTERS].split("\n"):
         match = QUOTE_LINE.fullmatch(line.rstrip("\r"))
         behind = behind or bool(SEPARATOR.fullmatch(line.rstrip("\r")))
-        (quoted if match or behind else written).append(match[1] if match else line)
-    return "\n".join(written), "\n".join(quoted)
+        (quoted if match or behind else own_lines).append(match[1] if match else line)
+    return "\n".join(own_lines), "\n".join(quoted)
 
 
 def shingles(text: str) -> frozenset[int]:

@@ -65,7 +65,7 @@ def read_index(mailbox: Mailbox) -> Index:
     """Read the headers of all mails; leaves out bounces, automatic answers, invitations, digests and second copies."""
     numbers: dict[str, int] = {}
     index = Index([], [], Counter())
-    seen: set[int] = set()
+    seen_ids: set[int] = set()
     time = 0.0
 
     def number(person: str) -> int:
@@ -81,7 +81,7 @@ def read_index(mailbox: Mailbox) -> Index:
             continue
         index.counts["cut_mails"] += cut
         id = next(iter(message_ids(message, "Message-ID")), 0)
-        if id in seen:
+        if id in seen_ids:
             index.counts["duplicate_mails"] += 1
             continue
         subject = headers.header_text(message, "Subject")[: subjects.MAX_SUBJECT]
@@ -89,7 +89,7 @@ def read_index(mailbox: Mailbox) -> Index:
         if kind in DROPPED:
             index.counts[DROPPED[kind]] += 1
             continue
-        seen.update([id] if id else [])
+        seen_ids.update([id] if id else [])
         mark, topic = subjects.split_subject(subject)
         time = date_seconds(message, time)
         parents = message_ids(message, "In-Reply-To") + message_ids(message, "References")[-1:]
@@ -201,9 +201,9 @@ def parent_by_subject(
             candidates.append(other)
     if not candidates:
         return -1
-    quoted = texts.quoted(at)
+    quoted = texts.quoted_shingles(at)
     if quoted:
-        overlaps = [(quotation.overlap(quoted, texts.written(other)), other) for other in candidates]
+        overlaps = [(quotation.overlap(quoted, texts.own_shingles(other)), other) for other in candidates]
         best, parent = max(overlaps, key=lambda pair: pair[0])  # of equals the latest, which is the first
         return parent if best >= MIN_OVERLAP else -1
     return next((other for other in candidates if index.mails[other].sender in mail.recipients), -1)
@@ -221,11 +221,11 @@ class QuotedTexts:
 
         self._read = lru_cache(maxsize=4 * MAX_CANDIDATES)(read)
 
-    def written(self, at: int) -> frozenset[int]:
+    def own_shingles(self, at: int) -> frozenset[int]:
         """Runs of words that the writer of a mail wrote."""
         return self._read(at)[0]
 
-    def quoted(self, at: int) -> frozenset[int]:
+    def quoted_shingles(self, at: int) -> frozenset[int]:
         """Runs of words that a mail quotes."""
         return self._read(at)[1]
 

@@ -55,9 +55,9 @@ def order(first: Any, other: Any, difference: Any) -> tuple[Key, Key]:
 
 def summary(pair: Mapping[str, Any]) -> str:
     """Counts of rows on which either, both or neither system is right."""
-    first, other = pair["baseline"], pair["system"]
+    baseline, system = pair["baseline"], pair["system"]
     return (
-        f"; both right on {pair['both']}, only {first} on {pair['only_first']}, only {other} on "
+        f"; both right on {pair['both']}, only {baseline} on {pair['only_first']}, only {system} on "
         f"{pair['only_second']}, neither on {pair['neither']}; McNemar p {format_p_value(pair['p_mcnemar'])}"
     )
 

@@ -74,13 +74,13 @@ def operating_curves(run: Run) -> list[str]:
     positives, negatives = int(actual.sum()), int((~actual).sum())
     if not positives or not negatives:
         return []
-    thresholds, hits = coverage.curve(probabilities, actual)
-    counts = np.arange(1, len(hits) + 1)
+    thresholds, true_positives = coverage.curve(probabilities, actual)
+    counts = np.arange(1, len(true_positives) + 1)
     # A point of a curve for each distinct probability: rows of equal probability cannot be separated.
     last = np.append(thresholds[1:] != thresholds[:-1], True)
-    hits, counts = hits[last], counts[last]
-    recall = np.concatenate([[0], hits / positives])
-    false_rate = np.concatenate([[0], (counts - hits) / negatives])
+    true_positives, counts = true_positives[last], counts[last]
+    recall = np.concatenate([[0], true_positives / positives])
+    false_rate = np.concatenate([[0], (counts - true_positives) / negatives])
     point_recall = float(answered[actual].mean())
     point_false = float(answered[~actual].mean())
     number = markup.format_number
@@ -93,7 +93,7 @@ def operating_curves(run: Run) -> list[str]:
     curves = [chart]
     if answered.any():
         point = float(actual[answered].mean())
-        xs, ys = thin(hits / positives, hits / counts)
+        xs, ys = thin(true_positives / positives, true_positives / counts)
         curves.append(
             charts.lines(
                 f"Precision and recall of {positive!r}", [Series("precision", xs, ys, "a")], "recall", zero=True,
@@ -112,17 +112,17 @@ def thin(xs: np.ndarray, ys: np.ndarray) -> tuple[list[float], list[float]]:
 
 
 def errors_by_length(run: Run, interval: Callable[[int, int], tuple[float, float]]) -> str:
-    """The accuracy of rows grouped by the words of their source; interval(hits, rows) gives the bounds of a share."""
+    """The accuracy of rows grouped by the words of their source; interval(num_correct, rows) gives the bounds of a share."""
     source, target = run.sides
     lengths = [len(str(line[source]).split()) for line in run.predictions]
-    right = [line["answer"] == line[target] for line in run.predictions]
+    correct = [line["answer"] == line[target] for line in run.predictions]
     names, shares, low, high, counts = [], [], [], [], []
     for first, last in length_ranges(lengths):
         rows = [at for at, length in enumerate(lengths) if first <= length <= last]
-        hits = sum(right[at] for at in rows)
-        bounds = interval(hits, len(rows))
+        num_correct = sum(correct[at] for at in rows)
+        bounds = interval(num_correct, len(rows))
         names.append(f"{first}–{last}" if last > first else str(first))
-        shares.append(hits / len(rows))
+        shares.append(num_correct / len(rows))
         low.append(bounds[0])
         high.append(bounds[1])
         counts.append(len(rows))

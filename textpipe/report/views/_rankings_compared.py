@@ -31,8 +31,8 @@ def canonical_all(texts: Sequence[str]) -> list[str]:
 
 def measures(answers: Sequence[Sequence[str]], references: Sequence[Any], bleu_tokenizer: str) -> "list[Measure]":
     """The share of rows whose own reply comes first."""
-    ours = [canonical_all(system) for system in answers]
-    return one_label.measures(ours, canonical_all(references), bleu_tokenizer)[:1]
+    canonical_answers = [canonical_all(system) for system in answers]
+    return one_label.measures(canonical_answers, canonical_all(references), bleu_tokenizer)[:1]
 
 
 def row_scores(answers: Sequence[Sequence[str]], references: Sequence[Any]) -> "np.ndarray":

@@ -78,11 +78,11 @@ def sections(comparison: Any) -> list[Section]:
     for system, colour in zip(comparison.systems[:3], "abc", strict=False):
         statistics = generation.bleu_statistics(system.answers, rows.references, lowercase=False, tokenize=tokenize)
         parts = [statistics[chosen] for chosen in members]
-        drawn = [
+        figures = [
             significance.bootstrap_values(corpus.Measure("bleu", [part], corpus.bleu), resamples=RESAMPLES, seed=1)[0]
             for part in parts
         ]
-        bounds = [significance.percentile_interval(draws) for draws in drawn]
+        bounds = [significance.percentile_interval(draws) for draws in figures]
         values = [float(corpus.bleu(part.sum(axis=0)[None])[0]) for part in parts]
         series.append(Series(system.name, [], values, colour, low=[b[0] for b in bounds], high=[b[1] for b in bounds]))
     labels = [f"{low}" if low == high else f"{low}–{high}" for low, high in ranges]
@@ -107,11 +107,14 @@ def step(comparison: Any) -> float:
 
 def charts_of(comparison: Any, pair: Mapping[str, Any], at: int) -> list[str]:
     """chrF row by row."""
-    ours, theirs = (comparison.scores[system].tolist() for system in (0, at))
-    notes = [f"row {row + 1}: {a:.1f} and {b:.1f}" for row, (a, b) in enumerate(zip(ours, theirs, strict=True))]
+    baseline_scores, system_scores = (comparison.scores[system].tolist() for system in (0, at))
+    notes = [
+        f"row {row + 1}: {a:.1f} and {b:.1f}"
+        for row, (a, b) in enumerate(zip(baseline_scores, system_scores, strict=True))
+    ]
     return [
         charts.points(
-            "chrF row by row", Series("rows", ours, theirs, "a", notes=notes), pair["baseline"], pair["system"],
+            "chrF row by row", Series("rows", baseline_scores, system_scores, "a", notes=notes), pair["baseline"], pair["system"],
             low=0, high=100, note="Above the dashed line the answer of the second system is better.", many=True,
         )
     ]  # fmt: skip

@@ -93,14 +93,14 @@ def calibration_section(run: Run) -> Section:
     """Accuracy by confidence, and accuracy when answers with low confidence are withheld."""
     _, target = run.sides
     confidences = [line["score"] for line in run.predictions]
-    right = [line["answer"] == line[target] for line in run.predictions]
+    correct = [line["answer"] == line[target] for line in run.predictions]
     bins: list[list[int]] = [[] for _ in range(NUM_BINS)]
     for at, confidence in enumerate(confidences):
         bins[min(NUM_BINS - 1, max(0, math.ceil(confidence * NUM_BINS) - 1))].append(at)
     filled = [members for members in bins if members]
     means = [sum(confidences[at] for at in members) / len(members) for members in filled]
-    shares = [sum(right[at] for at in members) / len(members) for members in filled]
-    bounds = [wilson_interval(sum(right[at] for at in members), len(members)) for members in filled]
+    shares = [sum(correct[at] for at in members) / len(members) for members in filled]
+    bounds = [wilson_interval(sum(correct[at] for at in members), len(members)) for members in filled]
     notes = [
         f"mean confidence {mean:.3f}, accuracy {share:.3f}, {len(members):,} rows"
         for mean, share, members in zip(means, shares, filled, strict=True)
@@ -115,7 +115,7 @@ def calibration_section(run: Run) -> Section:
     spread = charts.histogram("Confidence of the answers", confidences, "confidence", low=0, high=1, bins=20)
     order = sorted(range(len(confidences)), key=lambda at: -confidences[at])
     coverage = [count / len(order) for count in range(1, len(order) + 1)]
-    accuracy = [hits / count for count, hits in enumerate(accumulate(right[at] for at in order), 1)]
+    accuracy = [num_correct / count for count, num_correct in enumerate(accumulate(correct[at] for at in order), 1)]
     xs, ys = charts.downsample(coverage, accuracy)
     selective = charts.lines(
         "Accuracy when only the most confident answers are given", [Series("accuracy", xs, ys, "c")], "share of rows answered",
@@ -132,11 +132,14 @@ def coverage_section(run: Run) -> Section:
     positive = run.metrics["labels"][1]
     probabilities = np.array([line["probabilities"][positive] for line in run.predictions])
     actual = np.array([line[target] == positive for line in run.predictions])
-    _, hits = coverage.curve(probabilities, actual)
-    counts = np.arange(1, len(hits) + 1)
+    _, true_positives = coverage.curve(probabilities, actual)
+    counts = np.arange(1, len(true_positives) + 1)
     series = []
-    for name, values, colour in (("precision", hits / counts, "a"), ("recall", hits / max(hits[-1], 1), "b")):
-        xs, ys = charts.downsample((counts / len(hits)).tolist(), values.tolist())
+    for name, values, colour in (
+        ("precision", true_positives / counts, "a"),
+        ("recall", true_positives / max(true_positives[-1], 1), "b"),
+    ):
+        xs, ys = charts.downsample((counts / len(true_positives)).tolist(), values.tolist())
         series.append(Series(name, xs, ys, colour))
     chart = charts.lines(
         f"Precision and recall of {positive!r} by coverage", series, "coverage",
@@ -156,10 +159,13 @@ def coverage_section(run: Run) -> Section:
     return Section("Coverage", "coverage", body, lead)
 
 
-def wilson_interval(hits: int, rows: int) -> tuple[float, float]:
+def wilson_interval(num_correct: int, rows: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927): wilson_interval(9, 10) -> (.596, .982)"""
     z = 1.959964
-    share, spread = hits / rows, z * math.sqrt(hits / rows * (1 - hits / rows) / rows + (z / (2 * rows)) ** 2)
+    share, spread = (
+        num_correct / rows,
+        z * math.sqrt(num_correct / rows * (1 - num_correct / rows) / rows + (z / (2 * rows)) ** 2),
+    )
     middle, scale = share + z * z / (2 * rows), 1 + z * z / rows
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
@@ -172,13 +178,15 @@ def errors_section(run: Run) -> Section:
     unconfident = sorted(run.predictions, key=lambda line: line["score"])[:NUM_SHOWN]
 
     def card(line: dict[str, Any]) -> str:
-        others = ", ".join(f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:3])
+        probabilities = ", ".join(
+            f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:3]
+        )
         entries = [
             (source, markup.text_html(line[source])),
             ("expected", markup.text_html(line[target])),
             ("predicted", markup.text_html(line["answer"])),
         ]
-        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", others], entries)
+        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", probabilities], entries)
 
     body = f'<div class="charts">{_classifier_charts.errors_by_length(run, wilson_interval)}</div>'
     body += page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)

@@ -60,13 +60,15 @@ def errors_section(run: Run) -> Section:
     confident = sorted(wrong, key=lambda line: -line["score"])[:NUM_SHOWN]
 
     def card(line: dict[str, Any]) -> str:
-        others = ", ".join(f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:5])
+        probabilities = ", ".join(
+            f"{label} {share:.3f}" for label, share in list(line.get("probabilities", {}).items())[:5]
+        )
         entries = [
             (source, markup.text_html(line[source])),
             ("expected", markup.text_html(", ".join(line[target]))),
             ("predicted", markup.text_html(", ".join(sorted(parse_labels(line["answer"]))))),
         ]
-        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", others], entries)
+        return page.row_card([f"row {line['row'] + 1}", f"confidence {line['score']:.3f}", probabilities], entries)
 
     body = page.card_group(f"The {len(confident)} most confident errors", list(map(card, confident)), opened=True)
     share = f"{len(wrong):,} of {len(run.predictions):,} rows have wrong labels."

@@ -32,12 +32,12 @@ def operations_section(run: Run) -> Section:
     from textpipe.metrics import denotation
 
     _, target = run.sides
-    total, right = Counter[str](), Counter[str]()
+    total, correct = Counter[str](), Counter[str]()
     for line in run.predictions:
         last = operations_of(line["program"])[-1]
         total[last] += 1
-        right[last] += denotation.is_correct(line["program_answer"], line[target])
-    figures: list[list[Any]] = [[name, count, right[name] / count] for name, count in total.most_common()]
+        correct[last] += denotation.is_correct(line["program_answer"], line[target])
+    figures: list[list[Any]] = [[name, count, correct[name] / count] for name, count in total.most_common()]
     table = markup.table(["last operation", "rows", "accuracy"], figures, caption="Operations that gave the answer")
     return Section("Operations", "operations", f'<div class="card">{table}</div>')
 

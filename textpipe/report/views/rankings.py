@@ -34,12 +34,12 @@ def ranks_section(run: Run) -> Section | None:
     if metrics.get("mrr") is None:
         return None
     values = [metrics[f"p_at_{cut}"] for cut in CUTS]
-    drawn = charts.bars(
+    chart = charts.bars(
         "Rows whose own reply is among the first k", [str(cut) for cut in CUTS], [Series("rows", [], values, "a")], "k",
         note=f"Of the {metrics['coverage']:.1%} of rows whose reply is in the response set.",
     )  # fmt: skip
     lead = f"Mean reciprocal rank {metrics['mrr']:.3f}; ordered by frequency alone, {metrics['mrr_by_frequency']:.3f}."
-    return Section("Ranks", "ranks", f'<div class="charts">{drawn}</div>', lead)
+    return Section("Ranks", "ranks", f'<div class="charts">{chart}</div>', lead)
 
 
 def replies_section(run: Run) -> Section:
@@ -57,8 +57,8 @@ def messages_section(run: Run) -> Section:
     hits: list[dict[str, Any]] = []
     misses: list[dict[str, Any]] = []
     for line in run.predictions:
-        own = canonical(line[target])
-        (hits if own in map(canonical, line["replies"]) else misses).append(line)
+        own_reply = canonical(line[target])
+        (hits if own_reply in map(canonical, line["replies"]) else misses).append(line)
     draw = random.Random(SEED)
 
     def card(line: dict[str, Any]) -> str:

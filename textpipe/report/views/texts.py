@@ -104,7 +104,7 @@ def unknown_words_section(run: Run) -> Section | None:
             Series(f"rows with {kind.replace('_', ' ')}", [], [part["metrics"][name] for name in names], colour)
         )
     counts = "; ".join(f"{part['rows']:,} rows have {kind.replace('_', ' ')}" for kind, part in parts.items())
-    drawn = [
+    figures = [
         charts.bars(
             "Scores of rows with rare and unseen words",
             list(map(metric_title, names)),
@@ -115,9 +115,9 @@ def unknown_words_section(run: Run) -> Section | None:
     ]
     measured = {kind: words for kind in parts if (words := parts[kind].get("target_words")) and words["f1"] is not None}
     if measured:
-        drawn += word_figures(measured)
+        figures += word_figures(measured)
     lead = "A word is unseen if no training source contains it, ignoring case, and rare if few do."
-    return Section("Unknown words", "unknown", f'<div class="charts">{"".join(drawn)}</div>', lead)
+    return Section("Unknown words", "unknown", f'<div class="charts">{"".join(figures)}</div>', lead)
 
 
 def word_figures(measured: dict[str, dict[str, Any]]) -> list[str]:
@@ -202,12 +202,12 @@ def attention_section(run: Run) -> Section | None:
             words = picture_attention.panels(line["weights"], line["grid"], line["target_tokens"], picture)
             maps.append(f'<div class="card">{words}</div>')
             continue
-        drawn = charts.heat_map(
+        heat_map = charts.heat_map(
             texts.get(line["row"], "attention"), line["weights"], line["target_tokens"], line["source_tokens"],
             row_name="answer", column_name="source",
             format_cell=lambda weight: f"{weight:.1f}".removeprefix("0") if weight >= 0.05 else "",
         )  # fmt: skip
-        maps.append(drawn)
+        maps.append(heat_map)
     if not maps:
         return None
     lead = (

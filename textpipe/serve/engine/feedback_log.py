@@ -91,12 +91,12 @@ class FeedbackLog:
                 f"the feedback log holds {size:,} of at most {self.limit_bytes:,} bytes; the operator can rename it, or raise --feedback-limit"
             )
         try:
-            written = os.write(file, line)
+            num_written = os.write(file, line)
         except OSError as error:
             if error.errno not in DISK_FULL:
                 raise
-            written = 0
-        if written < len(line):
+            num_written = 0
+        if num_written < len(line):
             os.ftruncate(file, size)
             raise LogFullError("the disk of the feedback log is full; the operator has to free space on it")
         os.fsync(file)

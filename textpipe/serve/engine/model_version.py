@@ -110,8 +110,8 @@ class Signature:
         cell_shapes.check({name: inputs[name].shape for name in self.row_inputs}, self.row_fields)
         rows = {name: len(inputs[name]) for name in self.row_inputs if inputs[name].ndim}
         if len(set(rows.values())) > 1:
-            found = ", ".join(f"{name} {count}" for name, count in rows.items())
-            raise invalid_argument(f"expected equally many rows of each input, found {found}")
+            row_counts = ", ".join(f"{name} {count}" for name, count in rows.items())
+            raise invalid_argument(f"expected equally many rows of each input, found {row_counts}")
         return inputs
 
     def call(self, tensors: Mapping[str, np.ndarray], deadline: float = 0.0) -> dict[str, np.ndarray]:

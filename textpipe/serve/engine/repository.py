@@ -257,8 +257,8 @@ class Repository:
             serving = model.serving()
             if selected and not set(selected) & set(serving):
                 return
-            kept = set(selected) | set(model.labels.values()) if selected else set()
-            ending = [model.versions[number] for number in serving if number not in kept]
+            kept_versions = set(selected) | set(model.labels.values()) if selected else set()
+            ending = [model.versions[number] for number in serving if number not in kept_versions]
             for state in ending:
                 state.state = UNLOADING
         for state in ending:

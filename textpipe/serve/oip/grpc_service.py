@@ -74,7 +74,7 @@ async def infer(service: Service, target: Target, request: Any, timeout: float |
 
 def read_parameters(parameters: Any) -> Parameters:
     """{"timeout": InferParameter(int64_param=1)} -> {"timeout": 1}, of those that the server reads."""
-    choices = {name: parameters[name].WhichOneof("choice") for name in inference.READ if name in parameters}
+    choices = {name: parameters[name].WhichOneof("choice") for name in inference.KNOWN_PARAMETERS if name in parameters}
     return {name: getattr(parameters[name], choice) for name, choice in choices.items() if choice}
 
 

@@ -17,7 +17,7 @@ from textpipe.serve.tensors.json_writer import format_value
 # Parameters of a request. Others are ignored, as the protocol says, except those below that would change the response.
 SIGNATURE, TIMEOUT = "signature_name", "timeout"  # as in TensorFlow Serving's API; in microseconds, as in Triton
 NOT_SUPPORTED = ("classification", "shared_memory_region")  # extensions of Triton
-READ = (SIGNATURE, TIMEOUT, *NOT_SUPPORTED)
+KNOWN_PARAMETERS = (SIGNATURE, TIMEOUT, *NOT_SUPPORTED)
 MAX_MICROSECONDS = 10**12
 
 Parameters = Mapping[str, Any]

@@ -27,7 +27,7 @@ LENGTH = struct.Struct("<I")  # of a text in binary data
 MAX_SIZE = 2**63 - 1  # of an axis, and of a tensor in values
 MAX_TENSORS = 1024  # inputs, and outputs, of a request
 # By the kind of a NumPy type: the types that JSON has for it, their description, and the type that holds values of all its sizes.
-TAKES: dict[str, tuple[set[type], str]] = {
+ACCEPTED_TYPES: dict[str, tuple[set[type], str]] = {
     "b": ({bool}, "true or false"),
     "i": ({int}, "integers"),
     "u": ({int}, "integers"),
@@ -115,7 +115,7 @@ def fit_shape(tensor: InputTensor, expected: Sequence[int] | None) -> tuple[int,
         candidates.append(shape[:-1])
     for candidate in candidates:
         if len(candidate) == len(expected) and all(
-            asked in (-1, size) for size, asked in zip(candidate, expected, strict=True)
+            expected_size in (-1, size) for size, expected_size in zip(candidate, expected, strict=True)
         ):
             return candidate
     raise invalid_argument(f'input "{tensor.name}": shape {list(shape)} where the model takes {list(expected)}')
@@ -179,7 +179,7 @@ def flatten(tensor: InputTensor, values: list[Any]) -> list[Any]:
 def from_list(tensor: InputTensor, values: list[Any], dtype: str) -> np.ndarray:
     """Values of JSON as an array [n]; raises ServingError for those that the datatype does not take."""
     array_type = numpy_type(dtype)
-    types, description = TAKES[array_type.kind]
+    types, description = ACCEPTED_TYPES[array_type.kind]
     if set(map(type, values)) - types:
         other = next(value for value in values if type(value) not in types)
         raise invalid_argument(

@@ -71,11 +71,11 @@ class DirectPredict:
             self.service.admit()
             deadline = self.api.deadline(headers)
             request = checked(json_document.parse(bytes(body), deadline))
-            answer.read = PredictReader(request, signature_name(request), self.service.request_limits)
+            answer.reader = PredictReader(request, signature_name(request), self.service.request_limits)
             if deadline <= time.monotonic():
                 raise deadline_exceeded()
             answer.call = self.service.begin(
-                target, answer.read, deadline=deadline, on_end=answer.end, disconnected=answer.disconnected
+                target, answer.reader, deadline=deadline, on_end=answer.end, disconnected=answer.disconnected
             )
         except Exception as error:
             if isinstance(error, ServingError) and error.code == "RESOURCE_EXHAUSTED":
@@ -95,11 +95,11 @@ class DirectPredict:
 
 
 class Answer:
-    """The response to one request. name: the id of the request; call, read: see DirectPredict.begin."""
+    """The response to one request. name: the id of the request; call, reader: see DirectPredict.begin."""
 
-    __slots__ = ("call", "connection", "cycle", "direct", "name", "read", "start")
+    __slots__ = ("call", "connection", "cycle", "direct", "name", "reader", "start")
     call: Call
-    read: PredictReader
+    reader: PredictReader
 
     def __init__(self, direct: DirectPredict, connection: Any, cycle: Any, name: str):
         self.direct, self.connection, self.cycle, self.name = direct, connection, cycle, name
@@ -114,11 +114,11 @@ class Answer:
         fields = scope["log_fields"]
         with call.hold as version:
             try:
-                body = to_json.predict(self.direct.service.end(call), in_rows=self.read.in_rows).encode()
+                body = to_json.predict(self.direct.service.end(call), in_rows=self.reader.in_rows).encode()
             except Exception as error:
                 self.send_response(responses.describe(error, f"POST {scope['path']}", fields))
                 return
-            fields["version"], fields["signature"] = version.number, self.read.name
+            fields["version"], fields["signature"] = version.number, self.reader.name
         self.send(200, body)
 
     def send_response(self, response: responses.Response) -> None:

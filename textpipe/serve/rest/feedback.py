@@ -41,8 +41,8 @@ async def log(feedback_log: FeedbackLog | None, service: Service, target: Target
         number = version.number
     line = record(request, fields, service.request_limits)
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    whole = {"time": stamp, "model": target.name, "version": number, **line}
-    await asyncio.get_running_loop().run_in_executor(feedback_log.thread, feedback_log.append, whole)
+    entry = {"time": stamp, "model": target.name, "version": number, **line}
+    await asyncio.get_running_loop().run_in_executor(feedback_log.thread, feedback_log.append, entry)
     return number
 
 
@@ -80,20 +80,20 @@ def record(request: Mapping[str, Any], fields: Mapping[str, str], limits: Reques
     """The part of a line that comes from the request; a ServingError names the key, what was expected and what was found."""
     if unknown := sorted(set(request) - set(KEYS)):
         raise invalid_argument(f"{unknown[0]!r}: unknown key; expected {', '.join(KEYS)}")
-    inputs, shown, taken, edited = (request.get(key) for key in KEYS)
+    inputs, shown, accepted, edited = (request.get(key) for key in KEYS)
     if not isinstance(inputs, dict) or set(inputs) != set(fields):
-        found = ", ".join(sorted(inputs)) or "none" if isinstance(inputs, dict) else kind_of(inputs)
-        raise invalid_argument(f"inputs: expected an object of {', '.join(fields)}, found {found}")
+        actual = ", ".join(sorted(inputs)) or "none" if isinstance(inputs, dict) else kind_of(inputs)
+        raise invalid_argument(f"inputs: expected an object of {', '.join(fields)}, found {actual}")
     if not isinstance(shown, list) or len(shown) > MAX_SHOWN:
-        found = f"{len(shown)}" if isinstance(shown, list) else kind_of(shown)
-        raise invalid_argument(f"shown: expected a list of at most {MAX_SHOWN} replies, found {found}")
-    if taken is not None and not (isinstance(taken, str) and taken.strip()):
-        raise invalid_argument(f"taken: expected a reply, or null if none was taken, found {kind_of(taken)}")
+        actual = f"{len(shown)}" if isinstance(shown, list) else kind_of(shown)
+        raise invalid_argument(f"shown: expected a list of at most {MAX_SHOWN} replies, found {actual}")
+    if accepted is not None and not (isinstance(accepted, str) and accepted.strip()):
+        raise invalid_argument(f"taken: expected a reply, or null if none was taken, found {kind_of(accepted)}")
     if not isinstance(edited, bool | None):
         raise invalid_argument(f"edited: expected true or false, found {kind_of(edited)}")
     cells = {name: cell(inputs[name], kind, f"inputs.{name}", limits) for name, kind in fields.items()}
     replies = [text(reply, f"shown[{at}]", limits) for at, reply in enumerate(shown)]
-    reply = "" if taken is None else text(taken, "taken", limits)
+    reply = "" if accepted is None else text(accepted, "taken", limits)
     if not reply and edited:
         raise invalid_argument("edited: is true, but taken has no reply; give the edited reply in taken")
     if reply and not edited and reply not in replies:

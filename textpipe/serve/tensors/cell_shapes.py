@@ -27,8 +27,8 @@ def check_document(document: Mapping[str, Any], fields: Fields) -> None:
         value = document[COLUMNS]
         columns: Any = value if is_object(value) else dict.fromkeys(fields, value)
         check({name: shape_of(columns[name]) for name in fields if name in columns}, fields)
-    given = document.get(ROWS)
-    rows = given if isinstance(given, list) else []
+    row_list = document.get(ROWS)
+    rows = row_list if isinstance(row_list, list) else []
     for number, row in enumerate(rows, 1):
         cells = row if is_object(row) else dict.fromkeys(fields, row)
         for name, field in fields.items():
@@ -39,7 +39,7 @@ def check_document(document: Mapping[str, Any], fields: Fields) -> None:
 def fits(shape: tuple[int, ...], field: Input) -> bool:
     """Whether a tensor of a shape can be read as the field."""
     return len(shape) == len(field.shape) and all(
-        size in (None, given) for size, given in zip(field.shape, shape, strict=True)
+        size in (None, actual_size) for size, actual_size in zip(field.shape, shape, strict=True)
     )
 
 

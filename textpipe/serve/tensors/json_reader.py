@@ -159,15 +159,15 @@ class Reader:
 
     def number(self) -> int | float:
         start = self.pos
-        minus, word, whole = self.consume(ord("-")), None, b""
+        minus, word, integer = self.consume(ord("-")), None, b""
         if self.consume(ord("0")):
-            whole = b"0"
+            integer = b"0"
         elif self.peek() in b"123456789":
-            whole = self.digits()
+            integer = self.digits()
         else:
             word = self.parse_nan_or_inf(minus)
-        large = len(whole) >= 19 and int(whole[:400]) > (2**63 if minus else 2**64 - 1)
-        if large and not fits_double(whole):
+        large = len(integer) >= 19 and int(integer[:400]) > (2**63 if minus else 2**64 - 1)
+        if large and not fits_double(integer):
             raise self.error("Number too big to be stored in double.", start)
         fraction, exponent = None, None
         if self.consume(ord(".")):
@@ -179,7 +179,7 @@ class Reader:
             exponent = self.digits()
             if not exponent:
                 raise self.error("Miss exponent in number.")
-            largest = MAX_EXPONENT + num_fraction_digits(whole, fraction or b"", large)
+            largest = MAX_EXPONENT + num_fraction_digits(integer, fraction or b"", large)
             if not negative and len(exponent) > 1 and int(exponent.lstrip(b"0")[:9] or b"0") > largest:
                 raise self.error("Number too big to be stored in double.", start)
             exponent = b"-" * negative + exponent
@@ -187,7 +187,7 @@ class Reader:
             if word is not None:
                 return word
             return float(self.body[start : self.pos]) if large else int(self.body[start : self.pos])
-        return float(b"%s%s.%se%s" % (b"-" * minus, whole or b"0", fraction or b"0", exponent or b"0"))
+        return float(b"%s%s.%se%s" % (b"-" * minus, integer or b"0", fraction or b"0", exponent or b"0"))
 
     def parse_nan_or_inf(self, minus: bool) -> float:
         """NaN, Inf, Infinity, and others like NInf that RapidJSON accepts because it tries one after the other."""
@@ -247,30 +247,30 @@ class Reader:
         return int(match.group(), 16)
 
 
-def fits_double(whole: bytes) -> bool:
+def fits_double(integer: bytes) -> bool:
     """Whether RapidJSON can store an integer of more than 64 bits, read digit by digit, as a double."""
-    value = float(int(whole[:19]))
-    for digit in whole[19:]:
+    value = float(int(integer[:19]))
+    for digit in integer[19:]:
         if value >= MAX_DOUBLE / 10:
             return False
         value = value * 10 + digit - ord("0")
     return True
 
 
-def num_fraction_digits(whole: bytes, fraction: bytes, large: bool) -> int:
+def num_fraction_digits(integer: bytes, fraction: bytes, large: bool) -> int:
     """How many digits of a fraction RapidJSON uses: up to 17 digits in all, or 2^53."""
-    read, value, used = 0, int(whole[:400] or b"0"), len(whole) - 1 if whole else 0
+    num_read, value, used = 0, int(integer[:400] or b"0"), len(integer) - 1 if integer else 0
     if not large:
         for digit in fraction[:400]:
             if value >= 2**53:
                 break
             value = value * 10 + digit - ord("0")
-            read += 1
+            num_read += 1
             used += value != 0
-    for digit in fraction[read:400]:
+    for digit in fraction[num_read:400]:
         if used >= 17:
             break
         value = value * 10 + digit - ord("0")
-        read += 1
+        num_read += 1
         used += value != 0
-    return read
+    return num_read

@@ -43,8 +43,8 @@ class Writer:
         if isinstance(value, dict):
             if not self.begin("{", False):
                 return False
-            for name, inner in members(value):
-                if not self.add(quote(name[:MAX_TEXT])) or not self.write(inner):
+            for name, member in members(value):
+                if not self.add(quote(name[:MAX_TEXT])) or not self.write(member):
                     return False
             return self.end("}")
         if isinstance(value, list):

@@ -27,8 +27,8 @@ def replace(text, pattern, token, *, before=BEFORE, after=AFTER):
     """
     import tensorflow as tf
 
-    whole, rewrite = rf"({before})(?:{pattern})({after})", rf"\1{escape_replacement(token)}\2"
-    return tf.strings.regex_replace(tf.strings.regex_replace(text, whole, rewrite), whole, rewrite)
+    bounded_pattern, rewrite = rf"({before})(?:{pattern})({after})", rf"\1{escape_replacement(token)}\2"
+    return tf.strings.regex_replace(tf.strings.regex_replace(text, bounded_pattern, rewrite), bounded_pattern, rewrite)
 
 
 def protect(text, pattern, *, before=""):

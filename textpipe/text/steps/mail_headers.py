@@ -49,8 +49,8 @@ def apply(text, config):
     text = tf.strings.regex_replace(text, r"(?s)\n\n.*", "", replace_global=False)
     text = tf.strings.regex_replace(text, r"\n[ \t]+", " ")
     lines = tf.strings.split(text, "\n")  # [N, None]
-    kept = tf.strings.regex_full_match(lines.flat_values, line_pattern(config.keep))
-    flat = tf.where(kept, lines.flat_values, "")
+    is_kept = tf.strings.regex_full_match(lines.flat_values, line_pattern(config.keep))
+    flat = tf.where(is_kept, lines.flat_values, "")
     joined = tf.strings.reduce_join(lines.with_flat_values(flat), axis=-1, separator="\n")
     return tf.strings.strip(tf.strings.regex_replace(joined, "\n{2,}", "\n"))
 

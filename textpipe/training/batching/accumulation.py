@@ -21,8 +21,8 @@ def group_batches(order: list[Batch], size: int) -> list[list[Batch]]:
     """
     if not order:
         return []
-    parts = np.array_split(np.arange(len(order)), num_updates(len(order), size))
-    return [[order[position] for position in part] for part in parts]
+    groups = np.array_split(np.arange(len(order)), num_updates(len(order), size))
+    return [[order[position] for position in part] for part in groups]
 
 
 def num_updates(num_batches: int, size: int) -> int:

@@ -88,13 +88,13 @@ class Plan:
         for column, tokens in enumerate(lengths.values()):
             widths[:, column] = -(-np.maximum(np.asarray(tokens), 1) // multiple) * multiple
         if self.num_shapes:
-            parts = partition(widths, self.num_shapes)
+            groups = partition(widths, self.num_shapes)
         else:
             assert self.batch_tokens or self.batch_rows
-            parts = group_rows(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
+            groups = group_rows(widths, self.batch_tokens or (self.batch_rows or 1) * int(widths.max(initial=1)))
         buckets = []
-        for number, rows in enumerate(parts):
-            widest_rows = widths if self.num_shapes and self.redrawn and number == len(parts) - 1 else widths[rows]
+        for number, rows in enumerate(groups):
+            widest_rows = widths if self.num_shapes and self.redrawn and number == len(groups) - 1 else widths[rows]
             shape = dict(zip(lengths, map(int, widest_rows.max(axis=0)), strict=True))
             limit = self.batch_rows or self.num_rows
             widest = max(shape.values(), default=0)
@@ -155,8 +155,8 @@ def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
     """
     if not rows.samplers:
         return rows, plan.epoch(number)
-    drawn = rows.for_epoch(number, plan.widths)
-    return drawn, plan.epoch(number, drawn.lengths)
+    resampled = rows.for_epoch(number, plan.widths)
+    return resampled, plan.epoch(number, resampled.lengths)
 
 
 def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
@@ -174,11 +174,11 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
     if batch_tokens is None and batch_rows is None:
         batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
     if rows.samplers:
-        drawn = rows.for_epoch(1).lengths
+        resampled = rows.for_epoch(1).lengths
         for name in rows.samplers:
-            own, new = lengths[name].mean(), drawn[name].mean()
-            log.info("subword_sampling: %s: %.1f tokens per row, %.1f without sampling", name, new, own)
-        lengths = {name: np.maximum(own, drawn[name]) for name, own in lengths.items()}
+            unsampled, sampled = lengths[name].mean(), resampled[name].mean()
+            log.info("subword_sampling: %s: %.1f tokens per row, %.1f without sampling", name, sampled, unsampled)
+        lengths = {name: np.maximum(unsampled, resampled[name]) for name, unsampled in lengths.items()}
     return Plan(
         lengths,
         num_rows=len(rows),
@@ -207,19 +207,19 @@ def partition(widths: np.ndarray, num_shapes: int) -> list[np.ndarray]:
     for first in range(num_groups):
         running = np.maximum.accumulate(largest[first:], axis=0).sum(axis=1)
         costs[first, first:] = running * np.cumsum(counts[first:])
-    best, cuts = costs[0], []
+    best, boundaries = costs[0], []
     for _ in range(min(num_shapes, num_groups) - 1):
         # best[j]: groups 0..j in one shape more than before; the last shape begins at cut[j].
         options = np.vstack([np.full(num_groups, np.inf), best[:-1, None] + costs[1:]])
         better = np.minimum(best, options.min(axis=0))
         if better[-1] > (1 - MIN_SAVING) * best[-1]:
             break
-        cuts.append(np.where(better < best, options.argmin(axis=0), -1))
+        boundaries.append(np.where(better < best, options.argmin(axis=0), -1))
         best = better
     firsts, last = [], num_groups - 1
-    for cut in reversed(cuts):
-        if last >= 0 and cut[last] > 0:
-            firsts.append(int(cut[last]))
-            last = int(cut[last]) - 1
+    for boundary in reversed(boundaries):
+        if last >= 0 and boundary[last] > 0:
+            firsts.append(int(boundary[last]))
+            last = int(boundary[last]) - 1
     shape = np.searchsorted(sorted(firsts), group, side="right")
     return [np.flatnonzero(shape == number) for number in range(len(firsts) + 1)]

@@ -26,9 +26,9 @@ def group_rows(lengths: np.ndarray, batch_tokens: int) -> list[np.ndarray]:
     queue: list[tuple[float, int, Any]] = []
 
     def push(number):
-        saved, halves = best_split(points, counts, cells[number], batch_tokens)
-        if halves is not None:
-            heapq.heappush(queue, (-saved, number, halves))
+        saved, split = best_split(points, counts, cells[number], batch_tokens)
+        if split is not None:
+            heapq.heappush(queue, (-saved, number, split))
 
     if cells:
         push(0)

@@ -89,7 +89,7 @@ def in_scope(table: Any, target_name: str, split: str) -> Any:
     """The rows of an Arrow table that have a class."""
     import pyarrow.compute as pc
 
-    kept = table.filter(pc.greater_equal(table[target_name], 0))
-    if kept.num_rows < table.num_rows:
-        log.info("%s: %d rows without a class of train are left out", split, table.num_rows - kept.num_rows)
-    return kept
+    in_scope_rows = table.filter(pc.greater_equal(table[target_name], 0))
+    if in_scope_rows.num_rows < table.num_rows:
+        log.info("%s: %d rows without a class of train are left out", split, table.num_rows - in_scope_rows.num_rows)
+    return in_scope_rows

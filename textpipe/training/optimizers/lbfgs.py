@@ -120,8 +120,8 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
                 report(result.value, result.gradient)
             iterations, calls = iterations + result.iterations, calls + result.calls
             path.add(l2, history[-1], function.weights(result.point), result.stopped)
-    kept = path.finish()
-    summary = {"stopped": kept.stopped, "epochs": iterations, "steps": calls, "best": kept.line}
+    best_fit = path.finish()
+    summary = {"stopped": best_fit.stopped, "epochs": iterations, "steps": calls, "best": best_fit.line}
     if model.l1:
         summary["nonzero"] = int(sum(np.count_nonzero(np.asarray(kernel.value)) for kernel in model.kernels))
     return summary, history

@@ -100,5 +100,5 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
                 line["loss"] = function(point)[0]
             history.append(line)
             path.add(l2, line, weights, stopped)
-    kept = path.finish()
-    return {"stopped": kept.stopped, "epochs": len(history), "steps": len(history), "best": kept.line}, history
+    best_fit = path.finish()
+    return {"stopped": best_fit.stopped, "epochs": len(history), "steps": len(history), "best": best_fit.line}, history

@@ -28,7 +28,7 @@ class Mix(NamedTuple):
 
 def draw(alpha: float, num_rows: Any, seed: Any) -> Mix:
     """seed: int32 [2]. A draw from Beta(alpha, alpha) is X / (X + Y) of two from Gamma(alpha)."""
-    own, other = tf.unstack(tf.random.stateless_gamma([2], seed, alpha))
-    total = own + other
-    share = tf.where(total > 0, own / total, 1.0)  # both underflow for a tiny alpha
+    first_gamma, second_gamma = tf.unstack(tf.random.stateless_gamma([2], seed, alpha))
+    total = first_gamma + second_gamma
+    share = tf.where(total > 0, first_gamma / total, 1.0)  # both underflow for a tiny alpha
     return Mix(share, tf.random.experimental.stateless_shuffle(tf.range(num_rows), seed))

@@ -50,6 +50,6 @@ class MovingAverage:
     def swap(self) -> None:
         """Swaps averages and weights."""
         for average, weight in zip(self.variables, self.weights, strict=True):
-            held = np.array(weight)
+            saved = np.array(weight)
             weight.assign(np.array(average))
-            average.assign(held)
+            average.assign(saved)

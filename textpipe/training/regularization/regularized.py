@@ -82,9 +82,9 @@ class Regularized:
         """The seed [2] of batch `place` of update `number`, then the objective's own draws."""
         import tensorflow as tf
 
-        own = self.objective.draws(config, number, place) if hasattr(self.objective, "draws") else ()
+        objective_draws = self.objective.draws(config, number, place) if hasattr(self.objective, "draws") else ()
         seed = [config.seed % 2**31, (number * config.accumulate + place) % 2**31]
-        return tf.constant(seed, tf.int32), *own
+        return tf.constant(seed, tf.int32), *objective_draws
 
     def gradients(
         self,
@@ -152,12 +152,12 @@ class Regularized:
             return self.objective.sums(output, inputs, targets, training=True, config=config), output.value
         vectors = mix.rows(model.represent(inputs, training=True))
         output = Output(model, model.classify(vectors, training=True))
-        own, other = (
+        target_sums, partner_sums = (
             self.objective.sums(output, inputs, labels, training=True, config=config)
             for labels in (targets, tf.gather(targets, mix.partners))
         )
-        share = tf.cast(mix.share, own["loss"].dtype)
-        return {**own, "loss": share * own["loss"] + (1 - share) * other["loss"]}, output.value
+        share = tf.cast(mix.share, target_sums["loss"].dtype)
+        return {**target_sums, "loss": share * target_sums["loss"] + (1 - share) * partner_sums["loss"]}, output.value
 
     def dropped(self, inputs: Mapping[str, Any], config: Any, seed: Any) -> Mapping[str, Any]:
         """The inputs with word dropout, if it is on."""

@@ -20,7 +20,7 @@ from textpipe.training import losses, precision, vocabulary_loss
 from textpipe.training.settings import ScheduledSampling
 
 # Share of its final value that the exponential reaches after `steps` updates.
-RISEN = 0.99
+FINAL_SHARE = 0.99
 
 
 def rate(config: ScheduledSampling, step: int) -> float:
@@ -36,7 +36,7 @@ def rate(config: ScheduledSampling, step: int) -> float:
     if config.curve == "linear":
         return config.probability * min(1.0, done / config.steps)
     if config.curve == "exponential":  # k ** i
-        return config.probability * (1 - (1 - RISEN) ** (done / config.steps))
+        return config.probability * (1 - (1 - FINAL_SHARE) ** (done / config.steps))
     k = inverse_sigmoid_k(config.steps / 2)
     return config.probability * (1 - k / (k + math.exp(min(done / k, 700.0))))  # k / (k + exp(i / k))
 
@@ -63,10 +63,12 @@ def mix_predictions(model, inputs, words, *, probability, seed, choose: str):
 
     def replaced():
         prediction_seed = tf.random.experimental.stateless_fold_in(seed, 1)
-        own = predictions(model, inputs, words, real, seed=prediction_seed, choose=choose)
-        own = tf.concat([words[:, :1], own[:, :-1]], axis=1)  # a prediction is the input of the next position
-        drawn = tf.random.stateless_uniform(tf.shape(words), seed) < probability
-        return tf.where(drawn & replaceable & ~first, own, words)
+        predicted = predictions(model, inputs, words, real, seed=prediction_seed, choose=choose)
+        predicted = tf.concat(
+            [words[:, :1], predicted[:, :-1]], axis=1
+        )  # a prediction is the input of the next position
+        is_replaced = tf.random.stateless_uniform(tf.shape(words), seed) < probability
+        return tf.where(is_replaced & replaceable & ~first, predicted, words)
 
     return tf.cond(probability > 0, replaced, lambda: words)
 
@@ -98,8 +100,8 @@ def predictions(model, inputs, words, real, *, seed, choose: str):
         if choose == "argmax":
             predicted = tf.argmax(logits, axis=-1, output_type=tf.int32)
         else:
-            own = tf.random.experimental.stateless_fold_in(seed, start)
-            predicted = tf.random.stateless_categorical(logits, 1, own, dtype=tf.int32)[:, 0]
+            block_seed = tf.random.experimental.stateless_fold_in(seed, start)
+            predicted = tf.random.stateless_categorical(logits, 1, block_seed, dtype=tf.int32)[:, 0]
         return start + rows, ids.write(start // rows, predicted)
 
     count = tf.shape(hidden)[0]

@@ -49,9 +49,9 @@ def with_samplers(rows: Any, tokenize: Path, sizes: Sizes, options: SubwordSampl
                 tokenize, name, blocks, alpha=options.alpha, dropout=options.dropout, max_length=size["max_length"]
             )
         elif options.sides == side if side == "target" else not reads_ids:
-            found = "n-grams" if size["kind"] == "sparse" else "labels"
+            feature_kind = "n-grams" if size["kind"] == "sparse" else "labels"
             raise ConfigError(
-                f"[train] subword_sampling.sides: expected token ids in {name!r}, found {found}; "
+                f"[train] subword_sampling.sides: expected token ids in {name!r}, found {feature_kind}; "
                 + ('set [vectorize] features = "ids"' if side == "source" else 'set sides = "source"')
                 + " or leave subword_sampling out"
             )

@@ -37,7 +37,8 @@ def reset_peak() -> bool:
 def available() -> int:
     """Memory available without swapping, on the machine or in this process's control groups, whichever is less."""
     return min(
-        [left for left in (read_field("meminfo", "MemAvailable"), *remaining_by_group()) if left is not None], default=0
+        [amount for amount in (read_field("meminfo", "MemAvailable"), *remaining_by_group()) if amount is not None],
+        default=0,
     )
 
 
@@ -59,9 +60,9 @@ def remaining_by_group() -> list[int]:
         # In a container the path may be that of the host; the mounted root is then the container's own group.
         group = root / path.lstrip("/")
         for folder in (group, *group.parents):
-            left = remaining(folder, *names)
-            if left is not None:
-                amounts.append(left)
+            amount = remaining(folder, *names)
+            if amount is not None:
+                amounts.append(amount)
             if folder == root:
                 break
     return amounts

@@ -29,8 +29,8 @@ class Resources:
 
     def state(self) -> dict[str, Any]:
         """For the checkpoint."""
-        own = {"step_seconds": self.step_seconds, "counted": self.counted}
-        return {"seconds": self.elapsed(), "peak": self.peak(), **own}
+        counters = {"step_seconds": self.step_seconds, "counted": self.counted}
+        return {"seconds": self.elapsed(), "peak": self.peak(), **counters}
 
     def add(self, seconds: float, count: float) -> None:
         """Adds an update over `count` tokens or rows."""

@@ -53,10 +53,10 @@ def layers(names: Sequence[str]) -> list[list[str]]:
     for name in names:
         groups.setdefault(layer_of(name), []).append(name)
     bias = groups.pop("bias", [])  # of the logits
-    found = list(groups.values())
+    groups_by_layer = list(groups.values())
     if bias:
-        found = [*found[:-1], [*(found[-1] if found else []), *bias]]
-    return found
+        groups_by_layer = [*groups_by_layer[:-1], [*(groups_by_layer[-1] if groups_by_layer else []), *bias]]
+    return groups_by_layer
 
 
 def layer_of(name: str) -> str:
@@ -90,7 +90,7 @@ class Factors:
         for pattern, factor in (rates.patterns if rates else {}).items():
             for name in parameters.match_names([pattern], self.names, "[train] layer_rates.patterns"):
                 self.fixed[name] *= factor
-        self.now = tf.Variable(self.at(1), trainable=False)  # the factors of the epoch
+        self.current = tf.Variable(self.at(1), trainable=False)  # the factors of the epoch
 
     def at(self, epoch: int) -> list[float]:
         """The factors in an epoch, from 1, in the order of model.trainable_variables; 0 for a weight that is not trained yet."""
@@ -100,7 +100,7 @@ class Factors:
     def start_epoch(self, number: int) -> None:
         """Sets the factors of the updates that follow."""
         if not self.uniform:
-            self.now.assign(self.at(number))
+            self.current.assign(self.at(number))
 
     def trained(self, gradients: Sequence[Any]) -> list[Any]:
         """The gradients, in graph; 0 of weights that are not trained in this epoch."""
@@ -108,8 +108,11 @@ class Factors:
             return list(gradients)
         import tensorflow as tf
 
-        factors = tf.unstack(self.now)
-        return [tf.where(factor > 0, one, tf.zeros_like(one)) for one, factor in zip(gradients, factors, strict=True)]
+        factors = tf.unstack(self.current)
+        return [
+            tf.where(factor > 0, gradient, tf.zeros_like(gradient))
+            for gradient, factor in zip(gradients, factors, strict=True)
+        ]
 
     def apply(self, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Any]) -> None:
         """An update by the optimizer, in graph. Its step is proportional to the learning rate, so a share of the step is one of the rate."""
@@ -119,7 +122,7 @@ class Factors:
         optimizer.apply(gradients, variables)
         if self.uniform:
             return
-        for variable, old, factor in zip(variables, before, tf.unstack(self.now), strict=True):
+        for variable, old, factor in zip(variables, before, tf.unstack(self.current), strict=True):
             step = tf.where(factor > 0, factor * (variable.value - old), tf.zeros_like(old))
             variable.assign(tf.where(factor == 1, variable.value, old + step))
 

@@ -91,13 +91,13 @@ def locate(init: Init) -> Origin:
         origin = Origin(folder / MODEL, folder / VOCABULARY, folder / WEIGHTS)
     for path in (origin.model, origin.weights, origin.vocabulary):
         if not path.exists():
-            found, cure = "no such folder", "check the path"
+            problem, cure = "no such folder", "check the path"
             if folder.is_dir():
-                found = f"no {path.relative_to(folder)} in it"
+                problem = f"no {path.relative_to(folder)} in it"
                 cure = "run that pipeline again, its result is from an older version"
             raise ConfigError(
                 f"[train] init.from: {init.from_}: expected a train artifact, data/artifacts/latest/PIPELINE or an "
-                f"exported model, found {found}; {cure}"
+                f"exported model, found {problem}; {cure}"
             )
     return origin
 
@@ -124,14 +124,12 @@ class SourceWeights:
                 f"[train] init.from: {init.from_}: expected a model of kind {config.kind!r}, found "
                 f"{self.options['kind']!r}; set [model] kind = {self.options['kind']!r} or start from another run"
             )
-        theirs = sizes_from_vocabulary(self.source_vocabulary, described["sizes"])
-        self.fields = match_fields(sizes, theirs)
-        if (
-            self.encoder_only and len(theirs.inputs) == 1
-        ):  # the encoder of every text field starts from the only one there
+        source_sizes = sizes_from_vocabulary(self.source_vocabulary, described["sizes"])
+        self.fields = match_fields(sizes, source_sizes)
+        if self.encoder_only and len(source_sizes.inputs) == 1:  # it is the source of the encoder of every text field
             texts = (name for name, size in sizes.inputs.items() if "vocab_size" in size)
-            self.fields |= dict.fromkeys(texts, next(iter(theirs.inputs)))
-        source = vocabulary_axes.build_model(Plugin.check("models", self.options), theirs)
+            self.fields |= dict.fromkeys(texts, next(iter(source_sizes.inputs)))
+        source = vocabulary_axes.build_model(Plugin.check("models", self.options), source_sizes)
         load(source, origin.weights)
         import numpy as np
 
@@ -177,22 +175,22 @@ class SourceWeights:
 
     def mismatch(self, name: str, shape: tuple[int, ...]) -> str | None:
         """Why a weight cannot be taken over, or None: it is missing, or differs in an axis that is not a vocabulary."""
-        there = self.weights.get(self.source_name(name))
-        if there is None:
+        source_weight = self.weights.get(self.source_name(name))
+        if source_weight is None:
             return f"{name} {list(shape)} is not there"
-        source_shape, free = there.shape, self.axes[name]
-        fixed = [axis for axis in range(len(shape)) if axis not in free]
+        source_shape, free_axes = source_weight.shape, self.axes[name]
+        fixed = [axis for axis in range(len(shape)) if axis not in free_axes]
         if len(source_shape) != len(shape) or any(shape[axis] != source_shape[axis] for axis in fixed):
             return f"{name} is {list(source_shape)} there and {list(shape)} here"
         return None
 
     def mismatch_error(self, mismatches: list[str], count: int) -> str:
         """The error message for weights that do not fit: the first of them, and the differing options."""
-        mine = self.config.model_dump(mode="json")
+        options = self.config.model_dump(mode="json")
         differing = [
             f"{name} = {json.dumps(value)}"
             for name, value in self.options.items()
-            if name in mine and mine[name] != value
+            if name in options and options[name] != value
         ]
         more = f" and {len(mismatches) - MAX_SHOWN} more" if len(mismatches) > MAX_SHOWN else ""
         cure = f"set [model] {', '.join(differing)} as there, or " if differing else ""
@@ -205,41 +203,43 @@ class SourceWeights:
         """Copies the rows or columns of the pieces, buckets or classes that both runs have."""
         import numpy as np
 
-        values, theirs = np.array(weight.value), self.weights[self.source_name(name)]
-        here, there = [], []
+        values, source_values = np.array(weight.value), self.weights[self.source_name(name)]
+        target_indices, source_indices = [], []
         counts = {}
-        for axis, (size, other) in enumerate(zip(values.shape, theirs.shape, strict=True)):
+        for axis, (size, source_size) in enumerate(zip(values.shape, source_values.shape, strict=True)):
             field_part = self.axes[name].get(axis)
-            pairs = self.common_positions(*field_part, size, other) if field_part else [(i, i) for i in range(size)]
-            here.append([i for i, _ in pairs])
-            there.append([i for _, i in pairs])
+            pairs = (
+                self.common_positions(*field_part, size, source_size) if field_part else [(i, i) for i in range(size)]
+            )
+            target_indices.append([i for i, _ in pairs])
+            source_indices.append([i for _, i in pairs])
             if field_part:
                 counts[field_part[0]] = {"carried": len(pairs), "of": size}
-        values[np.ix_(*here)] = theirs[np.ix_(*there)]
+        values[np.ix_(*target_indices)] = source_values[np.ix_(*source_indices)]
         weight.assign(values)
         if all(count["carried"] for count in counts.values()):
             report["carried"][name] = counts
         else:
             report["fresh"].append(name)
 
-    def common_positions(self, field: str, part: str, size: int, other: int) -> list[tuple[int, int]]:
+    def common_positions(self, field: str, part: str, size: int, source_size: int) -> list[tuple[int, int]]:
         """(position here, position there) of the entries common to both vocabularies.
 
-        part: "all" of a vocabulary, its "words" or its "letters"; size, other: lengths of the axis here and there.
+        part: "all" of a vocabulary, its "words" or its "letters"; size, source_size: lengths of the axis here and there.
         """
         if field not in self.fields:
             return []
-        mine, theirs = self.vocabulary[field], self.source_vocabulary[self.fields[field]]
-        if mine["kind"] != theirs["kind"] or mine.get("features") != theirs.get("features"):
+        table, source_table = self.vocabulary[field], self.source_vocabulary[self.fields[field]]
+        if table["kind"] != source_table["kind"] or table.get("features") != source_table.get("features"):
             return []
-        if mine.get("features", {}).get("pieces") and mine != theirs:
+        if table.get("features", {}).get("pieces") and table != source_table:
             return []  # n-grams of token ids, which mean other pieces there
-        names, others = vocabulary_axes.names_of_part(mine, part), vocabulary_axes.names_of_part(theirs, part)
-        if names == others and size == other:
+        names, source_names = (vocabulary_axes.names_of_part(each, part) for each in (table, source_table))
+        if names == source_names and size == source_size:
             return [(i, i) for i in range(size)]  # also the single logit of two classes
-        if size != len(names) or other != len(others):
+        if size != len(names) or source_size != len(source_names):
             return []
-        positions = {name: i for i, name in enumerate(vocabulary_axes.number_duplicates(others))}
+        positions = {name: i for i, name in enumerate(vocabulary_axes.number_duplicates(source_names))}
         return [
             (i, positions[name]) for i, name in enumerate(vocabulary_axes.number_duplicates(names)) if name in positions
         ]
@@ -269,12 +269,12 @@ def sizes_from_vocabulary(vocabulary: dict[str, Any], tables: dict[str, Any]) ->
     return Sizes(inputs, target, tables[target])
 
 
-def match_fields(mine: Sizes, theirs: Sizes) -> dict[str, str]:
+def match_fields(sizes: Sizes, source_sizes: Sizes) -> dict[str, str]:
     """{field here: field there}: targets, inputs of the same name, and single inputs of any name."""
-    matches = {name: name for name in mine.inputs if name in theirs.inputs}
-    if len(mine.inputs) == len(theirs.inputs) == 1:
-        matches = dict(zip(mine.inputs, theirs.inputs, strict=True))
-    return {**matches, mine.target_name: theirs.target_name}
+    matches = {name: name for name in sizes.inputs if name in source_sizes.inputs}
+    if len(sizes.inputs) == len(source_sizes.inputs) == 1:
+        matches = dict(zip(sizes.inputs, source_sizes.inputs, strict=True))
+    return {**matches, sizes.target_name: source_sizes.target_name}
 
 
 def load(model: Any, weights: Path) -> None:

@@ -131,8 +131,12 @@ def enlarge(sizes: Sizes, grow: Mapping[str, Mapping[str, int]]) -> Sizes:
 
 def names_of_part(vocabulary: dict[str, Any], part: str) -> list[Any]:
     """The names in a vocabulary: all, or only its words or letters."""
-    cut = vocabulary.get("num_words", 0)
-    return {"all": vocabulary["names"], "words": vocabulary["names"][:cut], "letters": vocabulary["names"][cut:]}[part]
+    num_words = vocabulary.get("num_words", 0)
+    return {
+        "all": vocabulary["names"],
+        "words": vocabulary["names"][:num_words],
+        "letters": vocabulary["names"][num_words:],
+    }[part]
 
 
 def number_duplicates(names: Sequence[Any]) -> list[tuple[Any, int]]:

@@ -76,14 +76,14 @@ class WordVectors:
             weight = weights[name]
             if tuple(weight.shape[1:]) != (self.size,):
                 continue
-            values, found = np.array(weight.value), 0
+            values, num_found = np.array(weight.value), 0
             for row, word in enumerate(self.vocabulary[field]["names"]):
                 if word in self.vectors:
                     values[row] = self.vectors[word]
-                    found += 1
+                    num_found += 1
             weight.assign(values)
             report["weights"].append(name)
-            report["fields"][field] = {"found": found, "of": len(values)}
+            report["fields"][field] = {"found": num_found, "of": len(values)}
         if not report["weights"]:
             found_widths = " or ".join(map(str, widths)) or "none"
             raise ConfigError(
