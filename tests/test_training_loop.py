@@ -632,6 +632,7 @@ NOT_FOR_ALL_ROWS = {
     "validate_steps": 5, "checkpoint_steps": 5, "checkpoint_minutes": 1, "max_steps": 50, "max_minutes": 3, "keep": "last",
     "average": {"last": 2}, "curve_steps": 5, "parallel": 2, "strategy": "mirrored", "epochs": 10, "mixup": 0.2, "r_drop": 1.0,
     "word_dropout": {"rate": 0.1}, "vectors": {"file": "v.vec"}, "layer_rates": {"decay": 0.5}, "workers": 2,
+    "curriculum": {"epochs": 1},
 }  # fmt: skip
 
 

@@ -220,6 +220,7 @@ SHOWN = {
         "calibration": "test_linear.py::test_calibration_reaches_the_served_probabilities_and_needs_valid_rows",
         "num_shapes": "conformance/test_training_settings.py::test_there_are_at_most_num_shapes_padded_widths",
         "subword_sampling": "test_subword_sampling.py::test_a_run_stopped_inside_an_epoch_resumes_with_the_same_samples",
+        "curriculum": "test_curriculum.py::test_an_epoch_has_the_shortest_rows_once_and_later_ones_all",
         "init": "test_transfer.py::test_a_pipeline_starts_from_an_artifact_or_an_exported_model_and_reports_it",
         "freeze": "test_transfer.py::test_frozen_parts_keep_their_weights_and_others_change",
         "metric": "test_training_loop.py::test_patience_counts_from_the_best_and_higher_accuracy_is_better",
@@ -253,6 +254,9 @@ SHOWN = {
         "dropout": "test_subword_sampling.py::test_frequencies_are_those_of_the_enumerated_distribution",
         "sides": "test_subword_sampling.py::test_one_side_alone_can_be_sampled",
     },
+    "training.batching.curriculum": dict.fromkeys(
+        ("epochs", "start"), "test_curriculum.py::test_an_epoch_has_the_shortest_rows_once_and_later_ones_all"
+    ),
     "training.warm_start.source_weights": {
         "from_": "test_transfer.py::test_the_latest_run_of_a_pipeline_and_version_of_a_model_are_found",
         "only": "test_transfer.py::test_mistakes_in_the_file_are_reported_with_their_place",

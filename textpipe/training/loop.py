@@ -114,7 +114,7 @@ class Loop:
         self.train, self.settings, self.schedule = train, settings, schedule
         self.resume, self.logs = output / "resume", output / "logs"
         self.plan = batches.plan(train, settings, fixed_widths=fixed_widths(steps.model))
-        self.total_steps = settings.epochs * accumulation.num_updates(self.plan.num_batches, settings.accumulate)
+        self.total_steps = accumulation.total_updates(self.plan, settings.epochs, settings.accumulate)
         self.total_steps = min(self.total_steps, settings.max_steps or self.total_steps)
         self.warnings = schedule_check.warnings(schedule, settings.schedule, self.total_steps)
         for warning in self.warnings:

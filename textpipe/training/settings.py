@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from textpipe.config import plugins
 from textpipe.config.sections import Plugin, Section
+from textpipe.training.batching.curriculum import Curriculum
 from textpipe.training.regularization.subword_sampling import SubwordSampling
 from textpipe.training.regularization.word_dropout import WordDropout
 from textpipe.training.warm_start.layer_rates import LayerRates, Unfreeze
@@ -74,6 +75,7 @@ class Settings(Section):
         in float32.
     optimizer: the update rule.
     subword_sampling: segment the texts anew in each epoch.
+    curriculum: train on the shortest rows first.
     init: weights of another run to start from; its vocabulary may differ.
     freeze: weights that are not trained, by name, prefix of a name ("encoder") or glob ("*_embedding").
     vectors: word vectors that the embeddings of known words start from.
@@ -127,6 +129,7 @@ class Settings(Section):
     ema: float | None = Field(default=None, gt=0, lt=1)
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     subword_sampling: SubwordSampling | None = None
+    curriculum: Curriculum | None = None
     init: Init | None = None
     freeze: list[str] = []
     vectors: Vectors | None = None
@@ -158,6 +161,16 @@ class Settings(Section):
         if (self.unfreeze or self.layer_rates) and self.strategy != "default":
             name = "unfreeze" if self.unfreeze else "layer_rates"
             raise ValueError(f'{name}: works with strategy = "default" only; leave one of them out')
+        return self
+
+    @model_validator(mode="after")
+    def curriculum_reaches_all_rows(self):
+        """At least one epoch trains on all rows."""
+        if self.curriculum and self.curriculum.epochs >= self.epochs:
+            raise ValueError(
+                f"curriculum.epochs: expected fewer than the {self.epochs} of epochs, found {self.curriculum.epochs}; otherwise no epoch "
+                "trains on all rows"
+            )
         return self
 
     @model_validator(mode="after")

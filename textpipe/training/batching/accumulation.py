@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from textpipe.training.batching.batches import Batch
+from textpipe.training.batching.batches import Batch, Plan
 
 
 def group_batches(order: list[Batch], size: int) -> list[list[Batch]]:
@@ -28,6 +28,11 @@ def group_batches(order: list[Batch], size: int) -> list[list[Batch]]:
 def num_updates(num_batches: int, size: int) -> int:
     """Number of updates that `num_batches` make."""
     return -(-num_batches // size)
+
+
+def total_updates(plan: Plan, epochs: int, size: int) -> int:
+    """Number of updates in `epochs` epochs of a plan."""
+    return sum(num_updates(num_batches, size) for num_batches in plan.batches_by_epoch(epochs))
 
 
 class Accumulator:

@@ -127,7 +127,9 @@ class Trial:
 
     def __init__(self, steps: Steps, train: Rows, settings: Settings):
         self.steps, self.train, self.settings = steps, train, settings.model_copy(update={"batch_tokens": None})
-        widest = batches.plan(train, self.settings.model_copy(update={"batch_rows": len(train)})).epoch(1)
+        widest = batches.plan(
+            train, self.settings.model_copy(update={"batch_rows": len(train), "curriculum": None})
+        ).epoch(1)
         batch = max(widest, key=lambda batch: max(batch.widths.values()))
         lengths = np.sum([tokens[batch.rows] for tokens in train.lengths.values()], axis=0)
         self.rows = batch.rows[np.argsort(-lengths, kind="stable")]

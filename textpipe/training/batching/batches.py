@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from textpipe.errors import ConfigError
+from textpipe.training.batching import curriculum
+from textpipe.training.batching.curriculum import Curriculum
 from textpipe.training.batching.grouping import group_rows
 from textpipe.training.batching.rows import Rows
 from textpipe.training.settings import Settings
@@ -62,6 +64,7 @@ class Plan:
     redrawn: lengths differ between epochs. The given lengths then fix the shapes, so that no step is traced again:
         `epoch` puts each row into the smallest shape that holds it, and the last shape is as wide as the longest row in
         every field. If a step takes any width, rows are regrouped in each epoch.
+    options: the curriculum, if the first epochs leave long rows out.
     """
 
     def __init__(
@@ -74,12 +77,15 @@ class Plan:
         seed: int,
         num_shapes: int | None = NUM_SHAPES,
         redrawn: bool = False,
+        options: Curriculum | None = None,
     ):
         assert batch_tokens or batch_rows, "batch_tokens or batch_rows"
         self.seed, self.num_shapes, self.redrawn = seed, num_shapes, redrawn
         self.batch_tokens, self.batch_rows = batch_tokens, batch_rows
         self.num_rows = len(next(iter(lengths.values()))) if lengths else num_rows or 0
         self.buckets = self.make_buckets(lengths)
+        self.curriculum = options
+        self.ranks = curriculum.ranks(lengths) if options else None
 
     def make_buckets(self, lengths: Mapping[str, Sequence[int] | np.ndarray]) -> list[Bucket]:
         """Groups rows of similar widths."""
@@ -110,8 +116,20 @@ class Plan:
 
     @property
     def num_batches(self) -> int:
-        """Batches per epoch; approximate if lengths are redrawn."""
-        return sum(-(-len(bucket.rows) // bucket.limit) for bucket in self.buckets)
+        """Batches of an epoch with all rows; approximate if lengths are redrawn."""
+        return count_batches(self.buckets)
+
+    def batches_by_epoch(self, epochs: int) -> list[int]:
+        """Batches of each of the epochs; approximate if lengths are redrawn."""
+        return [count_batches(self.select(self.buckets, number)) for number in range(1, epochs + 1)]
+
+    def select(self, buckets: list[Bucket], epoch: int) -> list[Bucket]:
+        """The buckets with the rows that the curriculum allows in an epoch; calls with epoch 0 leave no row out."""
+        if self.curriculum is None or self.ranks is None or not 0 < epoch <= self.curriculum.epochs:
+            return buckets
+        allowed = self.ranks < max(1, round(curriculum.competence(self.curriculum, epoch) * self.num_rows))
+        chosen = (bucket._replace(rows=bucket.rows[allowed[bucket.rows]]) for bucket in buckets)
+        return [bucket for bucket in chosen if len(bucket.rows)]
 
     @property
     def widths(self) -> dict[str, int]:
@@ -120,7 +138,7 @@ class Plan:
         return {name: max(bucket.widths[name] for bucket in self.buckets) for name in names}
 
     def epoch(self, number: int, lengths: Mapping[str, np.ndarray] | None = None) -> list[Batch]:
-        """The batches of an epoch: each row once, shuffled by (seed, epoch).
+        """The batches of an epoch: each row that the curriculum allows once, shuffled by (seed, epoch).
 
         lengths: those of this epoch, if they are redrawn.
         """
@@ -129,7 +147,7 @@ class Plan:
         if lengths is not None:
             buckets = self.reassign(lengths) if self.num_shapes else self.make_buckets(lengths)
         batches = []
-        for rows, widths, limit in buckets:
+        for rows, widths, limit in self.select(buckets, number):
             # Split evenly: in a remainder of three rows, each row would weigh as much as many rows of a full batch.
             for part in np.array_split(random.permutation(rows), max(1, -(-len(rows) // limit))):
                 if len(part):
@@ -146,6 +164,11 @@ class Plan:
             chosen[holds] = shape
         assert (chosen >= 0).all(), "rows longer than every shape"
         return [bucket._replace(rows=np.flatnonzero(chosen == number)) for number, bucket in enumerate(self.buckets)]
+
+
+def count_batches(buckets: list[Bucket]) -> int:
+    """Batches of all buckets."""
+    return sum(-(-len(bucket.rows) // bucket.limit) for bucket in buckets)
 
 
 def epoch(plan: Plan, rows: Rows, number: int) -> tuple[Rows, list[Batch]]:
@@ -170,6 +193,8 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
     batch_tokens, batch_rows = settings.batch_tokens, settings.batch_rows
     if batch_tokens and not lengths:
         raise ConfigError("[train] batch_tokens: sparse rows have no tokens to count; set batch_rows")
+    if settings.curriculum and not lengths:
+        raise ConfigError("[train] curriculum: sparse rows have no tokens to order them by; leave curriculum out")
     assert batch_tokens != "auto", "batch_budget resolves it"
     if batch_tokens is None and batch_rows is None:
         batch_tokens, batch_rows = (BATCH_TOKENS, None) if texts else (None, BATCH_ROWS)
@@ -187,6 +212,7 @@ def plan(rows: Rows, settings: Settings, *, fixed_widths: bool = True) -> Plan:
         seed=settings.seed,
         num_shapes=settings.num_shapes or (NUM_SHAPES if fixed_widths or not texts else None),
         redrawn=bool(rows.samplers),
+        options=settings.curriculum,
     )
 
 
