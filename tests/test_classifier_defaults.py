@@ -41,3 +41,21 @@ def test_a_text_that_ingest_drops_for_its_length_does_not_choose_the_settings(tm
         scaffold.write("classify", tmp_path / f"{name}.tsv", "", tmp_path / f"{name}.toml")
     short, long = ((tmp_path / f"{name}.toml").read_text(encoding="utf-8") for name in ("short", "long"))
     assert "pairs = 8" in short and long.replace("long.t", "short.t") == short
+
+
+def test_many_classes_are_fitted_one_against_the_rest_without_pairs_and_rare_ngrams(tmp_path):
+    most = classifier_defaults.MANY_CLASSES
+    for count in (most, most + 1):
+        lines = (
+            f"part number {number} of machine {copy}\tsku-{number}\n" for number in range(count) for copy in range(3)
+        )
+        (tmp_path / "rows.tsv").write_text("text\tlabel\n" + "".join(lines))
+        scaffold.write("classify", tmp_path / "rows.tsv", "", tmp_path / f"{count}.toml")
+    few, many = (tomllib.loads((tmp_path / f"{count}.toml").read_text()) for count in (most, most + 1))
+    assert few["train"] == {"optimizer": "lbfgs"} and few["vectorize"]["features"]["pairs"] == 8
+    assert many["model"] == {"kind": "logistic_regression", "loss": "squared_hinge", "l2": 0.1}
+    assert many["train"] == {"optimizer": "liblinear", "calibration": "temperature"}
+    assert many["vectorize"]["features"]["min_df"] == 2 and "pairs" not in many["vectorize"]["features"]
+    assert classifier_defaults.train(many["model"], several_labels=False, num_classes=most + 1) == {
+        "optimizer": "liblinear"
+    }

@@ -102,20 +102,27 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 setattr(self, table, set_key(getattr(self, table) or default_table(table), key.split("__"), value))
         return self
 
-    def _tables(self, task: Any, rows: Rows, seed: int) -> dict[str, Any]:
+    def _tables(self, task: Any, rows: Rows, num_classes: int, seed: int) -> dict[str, Any]:
         """The pipeline file of these parameters, as tables; without its data."""
         several = (task if isinstance(task, str) else task["kind"]) == "multi_label"
         num_valid = rows.count * self.valid if isinstance(self.valid, int | float) else 0.0  # ingest refuses others
-        model = classifier_defaults.model(num_valid, several_labels=several) if self.model is None else self.model
+        if self.model is None:
+            model = classifier_defaults.model(num_valid, several_labels=several, num_classes=num_classes)
+        else:
+            model = self.model
         model = {"kind": model} if isinstance(model, str) else {"kind": KIND, **model}
         train = self.train
         if train is None:
-            train = classifier_defaults.train(model, several_labels=several)
+            train = classifier_defaults.train(
+                model, several_labels=several, num_valid=num_valid, num_classes=num_classes
+            )
         tokenize = self.tokenize or default_table("tokenize")
         vectorize: dict[str, Any] = {"fields": dict(self.fields)} if self.fields else {}
         names = {"text"} if isinstance(task, str) else set(task["fields"].values())
         if "text" in names:
-            vectorize["features"] = self.features or classifier_defaults.features(rows.num_characters, rows.count)
+            vectorize["features"] = self.features or classifier_defaults.features(
+                rows.num_characters, rows.count, num_classes
+            )
         elif self.features is not None:
             raise InputError("Classifier features: the rows have no texts to make features of; leave features out")
         return {
@@ -141,7 +148,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         rows = Rows.of(X)
         target = estimator_data.Target.of(y, rows.count)
         with input_errors():
-            tables = self._tables(rows.task(target.kind), rows, self._seed())
+            tables = self._tables(rows.task(target.kind), rows, len(target.classes), self._seed())
             pipeline = runner.Pipeline.from_tables("Classifier", tables, name=NAME)
             frame = rows.frame.assign(**{rows.target_name(target.kind): target.cells})
             self._fitted = FittedPipeline(pipeline, frame, self.store)

@@ -66,7 +66,7 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
     assert ingested(project, path, "-s", "ingest.split={ test = 0.4 }")["valid"] == 1
 
     project.write("semi.csv", "body;wanted\n" + "".join(f"{text};{label}\n" for text, label in rows()))
-    words = ["new", "classify", "--data", "semi.csv", "--columns", "text=body,label=wanted"]
+    words = ["new", "classify", "semi.csv", "--columns", "text=body,label=wanted"]
     assert 'format = { kind = "csv", delimiter = ";" }' in project.fails(*words)
     path = project.succeeds(*words, "--format", '{ kind = "csv", delimiter = ";" }').strip()
     assert sum(ingested(project, path).values()) == len(both)
@@ -77,6 +77,7 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
     for words, finding in (
         (["--data", "mail.tsv", "--train", "mail.tsv"], "both were given"),
         ([], "neither was given"),
+        (["mail.tsv", "--train", "mail.tsv"], "both were given"),
         (["--data", "train.en", "--format", "lines", "--header", "none"], "only TSV and CSV files have a header"),
         (["--data", "mail.tsv", "--columns", "text=message,text=wants_reply"], "twice"),
     ):

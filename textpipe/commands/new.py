@@ -21,11 +21,12 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
     help="List the tasks and the bundled pipelines.",
 )  # fmt: skip
 @click.argument("task")
+@click.argument("files", nargs=-1, type=FILE)
 @click.option(
     "--data",
     type=FILE,
     multiple=True,
-    help="Data file: TSV, CSV, JSONL, Parquet, text, mbox. Several files are concatenated; train.en and train.de are read in parallel.",
+    help="The same as FILES.",
 )
 @click.option(
     "--mbox",
@@ -56,15 +57,17 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
 @click.option(
     "--output", type=FILE, help="Pipeline file to write.  [default: pipelines/NAME.toml, after the data file]"
 )
-def command(task, data, mbox, me, train, valid, test, columns, format, header, encoding, output) -> None:
+def command(task, files, data, mbox, me, train, valid, test, columns, format, header, encoding, output) -> None:
     """Write a pipeline file for your own data.
 
-    TASK is classify, multi_label, translate, reply, suggest, pretrain, qa, table_qa or caption. The file is commented, and
+    TASK is classify, multi_label, translate, reply, suggest, pretrain, qa, table_qa or caption. FILES are the data: TSV, CSV, JSONL,
+    Parquet, text, mbox; several are concatenated, and train.en and train.de are read in parallel. The pipeline file is commented, and
     its settings suit the number of rows. With suggest and --mbox, a second file is written for the trigger: a classifier that learns which mails are answered.
     """
     from textpipe.commands._tables import read_format
     from textpipe.pipeline import scaffold
 
+    data = (*files, *data)
     form, default_columns = read_format(format), not columns
     if mbox or me:
         form, columns = scaffold.mailbox_options(task, mbox, me, columns, others=bool(data or train or format))
@@ -94,7 +97,7 @@ def list_all(context: click.Context) -> None:
     tasks = {name: plugins.find("tasks", name) for name in plugins.names("tasks")}
     files = bundled.pipelines()
     width = max(map(len, [*tasks, *files]))
-    click.echo("Tasks, for your own data: textpipe new TASK --data FILE")
+    click.echo("Tasks, for your own data: textpipe new TASK FILE")
     for name, module in tasks.items():
         summary = (module.__doc__ or "").strip().splitlines()[0]
         click.echo(f"  {name:<{width}}  {summary} Fields: {', '.join(field.name for field in module.FIELDS)}.")

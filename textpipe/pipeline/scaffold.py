@@ -154,7 +154,9 @@ def arrange_files(data: Sequence[Path], train: Sequence[Path], valid: Sequence[P
     """`files` of [ingest] from the command line's options: all rows (data), or those of each split."""
     if bool(data) == bool(train):
         both = "both were given" if data else "neither was given"
-        raise ConfigError(f"--data, --train: {both}; give all rows with --data, or the training rows with --train")
+        raise ConfigError(
+            f"FILES, --train: {both}; give all rows as FILES (or --data), or the training rows with --train"
+        )
     if data and not (valid or test):
         return data[0] if len(data) == 1 else list(data)
     by_split = {"train": train or data, "valid": valid, "test": test}
@@ -169,7 +171,7 @@ def guess_format(files: Files) -> str | None:
 
 
 def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> templates.Size:
-    """Count the training rows, up to MAX_ROWS_READ, without those that are too long, and the mean length of their texts. The first rows of other splits are
+    """Count the training rows, up to MAX_ROWS_READ, without those that are too long, the mean length of their texts, and their labels. The first rows of other splits are
     read to check their columns. Raises DataError when a file is missing, empty or lacks a column."""
     from textpipe.data import sources
     from textpipe.data.rows import Repairs, list_columns
@@ -179,6 +181,8 @@ def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> te
     characters, words = [0] * len(names), [0] * len(names)
     of_lists = zip(fields, columns, strict=False)  # columns of stages.ingest keep come after those of the fields
     lists = list_columns((field.cells, column) for field, column in of_lists)
+    classes: set[Any] = set()
+    label = next((at for at, field in enumerate(fields) if field.side == "target" and field.kind == "label"), None)
     repairs = Repairs("replace", "drop", encoding=section.encoding, list_columns=lists)
     for split, origin in sources.locate(None, section.files, section.format, columns).items():
         for source in origin:
@@ -193,10 +197,13 @@ def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> te
                     for at, column in enumerate(zip(*short_rows, strict=True)):
                         characters[at] += sum(len(text or "") for text in column)
                         words[at] += sum(len((text or "").split()) for text in column)
+                        if at == label:
+                            classes.update(column)
                     if size.rows >= MAX_ROWS_READ:
                         break
                 elif len(rows):
                     break
+    size.classes = len(classes)
     count = max(1, size.rows)
     size.characters = {name: total / count for name, total in zip(names, characters, strict=True)}
     size.words = {name: total / count for name, total in zip(names, words, strict=True)}

@@ -22,23 +22,32 @@ SENDERS = {
 @dataclass
 class Size:
     """Size of the data. rows, valid: of the train and the valid split; characters, words: mean length of a text, by field; senders: who wrote the replies,
-    "unknown", "own" (the user alone), or "kept" (in a column `sender`)."""
+    "unknown", "own" (the user alone), or "kept" (in a column `sender`); classes: number of different labels, 0 if the target is none."""
 
     rows: int = 0
     valid: int = 0
     senders: str = "unknown"
+    classes: int = 0
     characters: dict[str, float] = field(default_factory=dict)
     words: dict[str, float] = field(default_factory=dict)
 
 
 def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     """The tables of a classifier."""
-    model = classifier_defaults.model(size.valid, several_labels=False)
-    train = classifier_defaults.train(model, several_labels=False)
-    few = f"# Fewer than {classifier_defaults.MIN_VALID} validation rows: with more, run `textpipe new` again for an l2 chosen on them.\n"
+    many = size.classes > classifier_defaults.MANY_CLASSES
+    model = classifier_defaults.model(size.valid, several_labels=False, num_classes=size.classes)
+    train = classifier_defaults.train(model, several_labels=False, num_valid=size.valid, num_classes=size.classes)
+    note = ""
+    if many:
+        note = (
+            f"# One class against the rest for each of {size.classes:,} classes: minutes, where L-BFGS on all of them would take hours.\n"
+            "# A list such as l2 = [1, 0.1] takes as many fits.\n"
+        )
+    elif size.valid < classifier_defaults.MIN_VALID:
+        note = f"# Fewer than {classifier_defaults.MIN_VALID} validation rows: with more, run `textpipe new` again for an l2 chosen on them.\n"
     return f"""\
 {bag_of_words_tables(size, task, mail=mail)}\
-{"" if size.valid >= classifier_defaults.MIN_VALID else few}\
+{note}\
 [model]
 {table_lines(model)}
 [train]
@@ -94,7 +103,7 @@ codec = "none"                      # "unigram" or "bpe" when the features are s
 
 [vectorize]
 # TF-IDF of word n-grams, of character n-grams inside words and, in short texts, of pairs of words; or {{ kind = "ids" }}
-features = {toml(classifier_defaults.features(characters, size.rows))}
+features = {toml(classifier_defaults.features(characters, size.rows, size.classes))}
 
 """
 
