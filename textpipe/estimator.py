@@ -106,10 +106,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """The pipeline file of these parameters, as tables; without its data."""
         several = (task if isinstance(task, str) else task["kind"]) == "multi_label"
         num_valid = rows.count * self.valid if isinstance(self.valid, int | float) else 0.0  # ingest refuses others
-        if self.model is None:
-            model = classifier_defaults.model(num_valid, several_labels=several, num_classes=num_classes)
-        else:
-            model = self.model
+        default = classifier_defaults.model(num_valid, several_labels=several, num_classes=num_classes)
+        model = default if self.model is None else self.model
         model = {"kind": model} if isinstance(model, str) else {"kind": KIND, **model}
         train = self.train
         if train is None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from textpipe.errors import ModelError
-from textpipe.runtime import lazy_tensorflow, stderr, tensorflow_library, without_keras
+from textpipe.runtime import lazy_tensorflow, library_pages, stderr, tensorflow_library, without_keras
 from textpipe.runtime.c_api import CallError
 from textpipe.savedmodel import session
 from textpipe.savedmodel.description import DEFAULT
@@ -27,7 +27,9 @@ def load(folder: Path, runtime: str, saved: Any = None) -> Any:
 
     saved: the parsed saved_model.pb, where the caller has it.
     """
-    return load_session(folder, saved) if runtime == "session" else load_in_python(folder)
+    loaded = load_session(folder, saved) if runtime == "session" else load_in_python(folder)
+    library_pages.release()
+    return loaded
 
 
 def load_in_python(folder: Path) -> Any:
