@@ -134,9 +134,14 @@ def test_only_likelihoods_within_amplified_rounding_pass(case, generator, monkey
         if all(one["texts"] == texts[doubt["at"]][: len(one["texts"])] for one in doubt["answers"].values())
     ]  # those without another answer
     weights = [weight.numpy() for weight in servable.weights]
-    assert len(_rounding.unexplained_faults(servable, rows, doubts)) >= len(doubts)
+    # The scores of a search may differ by as much, where the likelihoods that another signature gives agree.
+    rescored = [doubt | {"log_probs": []} for doubt in doubts if doubt["answers"]][: _rounding.MIN_DOUBTS]
+    assert rescored
+    for some in (doubts, rescored):
+        assert len(_rounding.unexplained_faults(servable, rows, some)) >= len(some)
     monkeypatch.setattr(_rounding, "LAST_DIGIT", 3e-3)
-    assert not _rounding.unexplained_faults(servable, rows, doubts)
+    for some in (doubts, rescored):
+        assert not _rounding.unexplained_faults(servable, rows, some)
     assert all((weight.numpy() == before).all() for weight, before in zip(servable.weights, weights, strict=True))
 
 

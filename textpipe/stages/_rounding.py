@@ -40,14 +40,22 @@ def unexplained_faults(
     doubts = [doubt for doubt in doubts if not doubt["log_probs"]]
     if len(doubts) > max(MIN_DOUBTS, len(rows) // ROWS_PER_DOUBT):
         return faults + [fault for doubt in doubts for fault in doubt["faults"]]
-    for doubt in doubts:
-        row = rows[doubt["at"]]
-        candidates = (row, *perturbed_answers(servable, row))
-        for name, answers in doubt["answers"].items():
-            if not any(not list(_replay.answer_differences(candidate, name, answers)) for candidate in candidates):
-                faults += list(doubt["faults"])
-                break
-    return faults
+    unexplained = [doubt for doubt in doubts if not explained_by_logits(servable, rows[doubt["at"]], doubt)]
+    # The same texts, whose likelihoods agree with training-side code but whose scores do not: a product of fewer rows in the search.
+    rescored = [
+        doubt for doubt in unexplained if all(same_texts(rows[doubt["at"]], one) for one in doubt["answers"].values())
+    ]
+    faults += amplified_faults(servable, rows, rescored) if rescored else []
+    return faults + [fault for doubt in unexplained if doubt not in rescored for fault in doubt["faults"]]
+
+
+def explained_by_logits(servable: "Servable", row: dict[str, Any], doubt: dict[str, Any]) -> bool:
+    """Whether training-side code gives all of a doubt's answers once its logits are perturbed."""
+    candidates = (row, *perturbed_answers(servable, row))
+    return all(
+        any(not list(_replay.answer_differences(candidate, name, answers)) for candidate in candidates)
+        for name, answers in doubt["answers"].items()
+    )
 
 
 def amplified_faults(
