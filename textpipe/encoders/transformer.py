@@ -25,7 +25,7 @@ class Config(Section):
     attention_dropout: Rate = 0.0  # of attention weights
     activation_dropout: Rate = 0.0  # inside feed-forward blocks
     word_dropout: Rate = 0.0  # drops the embeddings of whole words (Sennrich et al. 2016)
-    causal: bool = False  # a token attends to itself and those before it only, as causal_language_model needs
+    causal: bool = False  # a token attends only to itself and to those before it, as causal_language_model needs
 
     @model_validator(mode="after")
     def sizes_fit(self) -> "Config":

@@ -1,4 +1,4 @@
-"""Captions of pictures: an encoder of pictures and a decoder of translation, which attends to regions (Xu et al. 2015)."""
+"""Captions of pictures: an image encoder and a translation decoder that attends to regions (Xu et al. 2015)."""
 
 from typing import TYPE_CHECKING, Any, Literal
 

@@ -24,7 +24,7 @@ from textpipe.training.warm_start import source_weights
 
 class Ensemble(Section):
     """members: trained models as in [train] init.from (a train artifact, data/artifacts/latest/PIPELINE, an exported model),
-    or a weights file of the pipeline's own [model]; for classifiers exported models alone. mean: how to average the members' probabilities
+    or a weights file of the pipeline's own [model]; for classifiers, exported models only. mean: how to average the members' probabilities
     of each next token, or of each class.
 
     models: the members' [model] tables, read from them, so that results depend on their code.

@@ -31,7 +31,7 @@ OF_SPLIT = re.compile(r"_(train|valid|test)$")
 
 
 class Config(Section):
-    """format = "babi"; reads a file, a folder of files or a tar archive.
+    """format = "babi". Reads a file, a folder of files or a tar archive.
 
     tasks: numbers of the tasks to read from a folder or an archive; all by default.
     pattern: glob pattern of the file names; by default "*_train.txt" for train and valid and "*_test.txt" for test.

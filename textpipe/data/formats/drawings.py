@@ -1,4 +1,4 @@
-"""Drawings of simple shapes, one a line in a column of a TSV file, rendered to PNG pictures (textpipe/data/raster.py).
+"""Drawings of simple shapes, one per line in a column of a TSV file, rendered to PNG pictures (textpipe/data/raster.py).
 
 drawing<TAB>caption
 48x48 #f4f1ea; circle 12,20 9 #d62f2f<TAB>a large red circle at the left

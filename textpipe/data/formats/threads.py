@@ -1,4 +1,4 @@
-"""Threads: a mailbox as messages and their answers, one row a message.
+"""Threads: a mailbox as messages and their answers, one row per message.
 
 A mailbox is an mbox file, a Maildir, a folder of raw mails (.eml), or a list of these, such as the inbox and the sent mail.
 data/mail/threading.py says how an answer is found. Bounces, automatic answers, invitations and digests are left out and counted.
@@ -40,11 +40,12 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """format = { kind = "threads", me = ["ann@example.org"] }
 
-    me: your addresses, or "@example.org" for all of a domain. Rows are then the mails of others, answered if one of these
-    addresses answered; if empty, every mail is a message, answered if anybody but its writer did.
-    answers: the first answer of a mail only, or a row for each.
+    me: your addresses, or "@example.org" for a whole domain. Rows are then the mails of others, and a mail is answered if one of these
+    addresses answered it; if empty, every mail is a row, and is answered if anybody but its writer answered it.
+    answers: only the first answer to a mail, or one row for each answer.
     unanswered: keep or drop mails without an answer.
-    subject_days: an answer that names no mail is looked for among mails of its subject, at most this many days older; 0: not at all.
+    subject_days: an answer that does not refer to a mail is matched with mails of the same subject, at most this many days older; 0
+    disables this.
     pattern: glob pattern of the files to read in a folder that is not a Maildir, including subfolders.
     """
 
