@@ -31,12 +31,12 @@ class Config(Section):
     def sizes_fit(self) -> "Config":
         size, heads = self.d_model, self.num_heads
         if size % 2:
-            raise ValueError(f"d_model = {size} must be even: half of the position features are sines")
+            raise ValueError(f"d_model = {size} must be even: the position encoding pairs a sine with a cosine")
         if size % heads:
             raise ValueError(f"d_model = {size} is not a multiple of num_heads = {heads}; change one of them")
         if self.positions == "rotary" and size // heads % 2:
             raise ValueError(
-                f"positions = 'rotary' rotates pairs of features, but a head has {size // heads}; "
+                f"positions = 'rotary' rotates pairs of features, but the width of a head is {size // heads}, which is odd; "
                 "use fewer heads or a larger d_model"
             )
         return self

@@ -46,7 +46,7 @@ class Config(Section):
     @classmethod
     def values_differ(cls, l2: float | list[float]) -> float | list[float]:
         if isinstance(l2, list) and len(set(l2)) < len(l2):
-            raise ValueError(f"expected different values, found {l2}")
+            raise ValueError(f"expected distinct values, found {l2}; leave repeated ones out")
         return l2
 
     @model_validator(mode="after")

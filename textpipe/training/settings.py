@@ -157,7 +157,7 @@ class Settings(Section):
     def trained_weights(self):
         """Embeddings start from one source, and layers are unfrozen one by one only where those below have been trained before."""
         if self.init and self.vectors:
-            raise ValueError("vectors: the embeddings come from init already; leave one of them out")
+            raise ValueError("vectors: init already sets the embeddings; leave one of them out")
         if self.unfreeze and not (self.init or self.vectors):
             raise ValueError("unfreeze: no layer has trained weights; give init or vectors, or leave unfreeze out")
         if (self.unfreeze or self.layer_rates) and self.strategy != "default":

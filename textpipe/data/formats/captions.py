@@ -102,7 +102,9 @@ def read_tokens(source: Path, repairs: Repairs, columns: Sequence[str | int]) ->
             match = TOKEN_LINE.match(line)
             if match is None:
                 if line.strip():
-                    repairs.bad_row(f"{source}, line {at}", "no NAME#NUMBER, tab and caption", "mend the line")
+                    repairs.bad_row(
+                        f"{source}, line {at}", "expected NAME#NUMBER, a tab and a caption", "correct the line"
+                    )
                 continue
             rows.positions.append(at - 1)
             rows.lines.append(at)

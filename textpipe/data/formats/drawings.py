@@ -37,7 +37,7 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
                     rows.columns[index][at] = base64.b64encode(picture).decode("ascii")
                     mask.append(True)
                 except ValueError as error:
-                    repairs.bad_row(f"{source}, line {rows.lines[at]}", str(error), "mend the drawing")
+                    repairs.bad_row(f"{source}, line {rows.lines[at]}", str(error), "correct the drawing")
                     mask.append(False)
             rows = rows.keep(mask)
         yield rows

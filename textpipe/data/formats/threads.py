@@ -200,7 +200,7 @@ def mailbox_owners(mailbox: Mailbox, index: threading.Index, me: Sequence[str]) 
             f"{index.people[person] or 'nobody'} ({count:,})" for person, count in writers.most_common(MOST_FREQUENT)
         )
         raise DataError(
-            f"{mailbox.name}: me: no mail is from {address}, nor to it; give the addresses you write from. Most mails are from {frequent}"
+            f"{mailbox.name}: me: no mail is from or to {address}; give the addresses you write from. Most mails are from {frequent}"
         )
     return frozenset(person for person in writers if addresses.matches(index.people[person], me))
 
@@ -223,7 +223,7 @@ def nobody_answers(mailbox: Mailbox, index: threading.Index, me: Sequence[str]) 
     replies = sum(mail.is_reply for mail in index.mails)
     who = join_names(me) if me else "anybody"
     return DataError(
-        f"{mailbox.name}: no mail here is an answer by {who} to another one here: {len(index.mails):,} mails, {replies:,} of them answers to "
-        f"mails that are missing ({index.counts['missing_starts']:,}) or by others; give received and sent mail together: "
+        f"{mailbox.name}: found no answer by {who} to another mail of this mailbox: {len(index.mails):,} mails, {replies:,} of them answers to "
+        f"missing mails ({index.counts['missing_starts']:,}) or by other people; give received and sent mail together: "
         'files = ["inbox", "sent"]'
     )
