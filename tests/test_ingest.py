@@ -504,7 +504,7 @@ def test_errors_name_unreadable_files(tmp_path):
         with pytest.raises(DataError, match=message):
             run(tmp_path, files=files)
     assert len(run(tmp_path, files=odd, format="tsv", split={})[0]["train"]) == 3000
-    with pytest.raises(DataError, match='which only format = "lines" reads'):
+    with pytest.raises(DataError, match='but only format = "lines" reads'):
         run(tmp_path, "translate", files={"source": path, "target": path}, format="tsv")
 
 
