@@ -234,7 +234,7 @@ def test_settings_that_do_not_fit_are_refused(options, finding):
 
 
 def test_attention_that_cannot_read_the_regions_is_refused():
-    with pytest.raises(ConfigError, match="over regions of width 6: .*needs a memory of width units = 8"):
+    with pytest.raises(ConfigError, match="for regions of width 6: .*needs encoder states of width units = 8"):
         model_of({"kind": "recurrent", "units": 8, "attention": "dot"})
 
 

@@ -183,7 +183,7 @@ def test_a_member_of_a_zip_archive_is_extracted(tmp_path, home):
 
 def test_missing_pages_and_unreachable_servers_say_what_to_do(tmp_path, home):
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("gone"), "sha256": sha256(DATA)}])
-    with pytest.raises(DataError, match=f"{home.url('gone')}: the server answers 404"):
+    with pytest.raises(DataError, match=f"{home.url('gone')}: the server responded with 404"):
         catalog.get("own")
     assert len(home.seen) == 1
     write_card(tmp_path, [{"path": "a.bin", "url": home.url("a.bin"), "sha256": sha256(DATA)}])

@@ -193,7 +193,7 @@ def test_ensembles_that_cannot_answer_are_refused_before_training(paths, tmp_pat
     file = tmp_path / "own.toml"
     tables = {**OWN, "ingest": {"files": "rows.tsv"}, "ensemble": [str(paths["member"])]}
     file.write_text(tiny.toml({**tables, "answer": {"out_of_scope": "oos", "score": "energy"}}), encoding="utf-8")
-    with pytest.raises(ConfigError, match="an ensemble has probabilities and no energy"):
+    with pytest.raises(ConfigError, match="an ensemble averages probabilities and has no energy"):
         runner.Pipeline.load(file)
     file.write_text(tiny.toml({**tables, "task": "multi_label"}), encoding="utf-8")
     with pytest.raises(ConfigError, match=f"{file} ensemble: feed_forward answers with several labels"):
@@ -221,5 +221,5 @@ def test_out_of_scope_needs_probabilities(paths):
     servable = Servable.load(paths, "classify", ensemble=section, answer=Answer(out_of_scope="oos", threshold=0.7))
     answered = servable.signature("serving_default")(text=tf.constant(TEXTS))
     np.testing.assert_allclose(answered["scope"], answered["probabilities"].numpy().max(axis=1), rtol=1e-6)
-    with pytest.raises(ConfigError, match="has probabilities and no energy"):
+    with pytest.raises(ConfigError, match="averages probabilities and has no energy"):
         Servable.load(paths, "classify", ensemble=section, answer=Answer(out_of_scope="oos", score="energy"))

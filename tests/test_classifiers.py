@@ -221,7 +221,7 @@ def test_residual_layers_with_selu_equal_numpy():
         feed_forward.Config(units=(400,), initializer="lecun"), sizes({"kind": "sparse", "dim": 40}, 3), seed=1
     )
     assert wide.hidden[0].linear.kernel.numpy().std() == pytest.approx((1 / 40) ** 0.5, rel=0.05)
-    with pytest.raises(ValueError, match="no two equal neighbours"):
+    with pytest.raises(ValueError, match="needs two consecutive layers of equal width"):
         feed_forward.Config(units=(8, 4), residual=True)
 
 

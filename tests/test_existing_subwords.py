@@ -149,7 +149,7 @@ def test_what_is_no_model_is_named(model, tmp_path):
         (exported, "found an exported model"),
         (latest / "damaged", "damaged/tokenize.json: is damaged; run that pipeline again"),
         (latest / "nested", "nested/tokenize.json: is damaged; run that pipeline again"),
-        (latest / "gone", "its result .*tokenize/1234 is gone; run that pipeline again"),
+        (latest / "gone", "its result .*tokenize/1234 no longer exists; run that pipeline again"),
         (latest, "found no .model file in it"),
         (links, "found no .model file in it"),
         (links / "loop.model", "no such file or folder"),

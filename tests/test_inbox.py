@@ -178,7 +178,7 @@ def test_golden_rows_below_the_threshold_have_no_answer():
         warmup.check_golden_rows(SimpleNamespace(path=Path("here"), signature=lambda name: signature), rows)
 
     check(REPLIES[0].encode(), b"")
-    with pytest.raises(ModelError, match=r"is answered .* where the export says"):
+    with pytest.raises(ModelError, match=r"is answered .* where the export recorded"):
         check(b"", REPLIES[0].encode())
 
 

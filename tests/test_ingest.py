@@ -439,7 +439,9 @@ def test_several_pairs_of_line_files_are_one_table(tmp_path):
     splits, _ = run(tmp_path, "translate", files=files, split={})
     assert splits["train"][29:31] == [(29, "one 29", "ONE 29"), (30, "two 0", "TWO 0")]
     assert run(tmp_path, "translate", files={"train": files}, split={})[0] == splits
-    with pytest.raises(DataError, match="source has 1, target has 2; file k of each column must belong to one table"):
+    with pytest.raises(
+        DataError, match="source has 1, target has 2; give each column equally many files, in the same order"
+    ):
         run(tmp_path, "translate", files={**files, "source": tmp_path / "one.txt"})
     with pytest.raises(DataError, match="2 files have the suffix .txt, which names a column"):
         run(tmp_path, "translate", files=[tmp_path / "one.txt", tmp_path / "two.txt"], format="lines")
@@ -502,7 +504,7 @@ def test_errors_name_unreadable_files(tmp_path):
         with pytest.raises(DataError, match=message):
             run(tmp_path, files=files)
     assert len(run(tmp_path, files=odd, format="tsv", split={})[0]["train"]) == 3000
-    with pytest.raises(DataError, match='which only format = "lines" reads'):
+    with pytest.raises(DataError, match='but only format = "lines" reads'):
         run(tmp_path, "translate", files={"source": path, "target": path}, format="tsv")
 
 

@@ -104,9 +104,9 @@ def test_runs_that_never_reach_a_goal_are_named():
     assert [line["updates"] and line["updates"][3] for line in table.summary()] == [2, None]
 
 
-def test_a_difference_whose_interval_contains_zero_is_called_null():
-    assert "null result" in _statistics.verdict(_statistics.mean_interval([0.1, -0.1, 0.05]))
-    assert "null result" not in _statistics.verdict(_statistics.mean_interval([0.1, 0.11, 0.12]))
+def test_a_difference_whose_interval_contains_zero_is_not_significant():
+    assert "no significant difference" in _statistics.verdict(_statistics.mean_interval([0.1, -0.1, 0.05]))
+    assert "no significant difference" not in _statistics.verdict(_statistics.mean_interval([0.1, 0.11, 0.12]))
 
 
 # Measurements

@@ -88,7 +88,7 @@ def test_layers_that_are_held_do_not_count_in_the_norm_that_is_clipped():
 def test_settings_that_cannot_be_used_are_refused():
     with pytest.raises(ValueError, match="unfreeze: no layer has trained weights; give init or vectors"):
         Settings(unfreeze={})
-    with pytest.raises(ValueError, match="vectors: the embeddings come from init already"):
+    with pytest.raises(ValueError, match="vectors: init already sets the embeddings"):
         Settings(init={"from": "x"}, vectors={"file": "y"})
     with pytest.raises(ValueError, match="layer_rates: works with strategy = .default. only"):
         Settings(layer_rates={"decay": 0.5}, strategy="mirrored")

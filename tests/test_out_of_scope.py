@@ -199,7 +199,7 @@ def test_a_class_that_was_trained_is_not_out_of_scope(built, tmp_path):
 
 def test_rows_left_out_of_training_need_an_answer(built, tmp_path):
     with pytest.raises(
-        ConfigError, match="training leaves out rows of label 'oos', so no row would be answered with it"
+        ConfigError, match="training excludes the rows with label 'oos', so the model can never answer with this label"
     ):
         evaluate.run(evaluate.Config(task="classify"), built, tmp_path)
 

@@ -268,7 +268,7 @@ def test_a_classifier_of_one_or_several_fields_starts_from_the_encoder(pretraine
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"kind": "masked_language_model", "encoder": "bag"}, "a bag sees each token alone"),
+        ({"kind": "masked_language_model", "encoder": "bag"}, "a bag encodes each token by itself"),
         (
             {"kind": "causal_language_model", "encoder": "transformer"},
             "sees the token that it has to predict; use .*causal = true",
@@ -285,7 +285,8 @@ def test_the_text_and_its_target_need_one_vocabulary():
     config = Plugin.check("models", {"kind": "masked_language_model", "encoder": ENCODERS["masked"]})
     sizes = Sizes({"text": tests.IDS}, "filled", {**tests.IDS, "vocab_size": 31})
     with pytest.raises(
-        ConfigError, match="read and predicted with one vocabulary, found two; set .tokenize. vocabulary = .joint."
+        ConfigError,
+        match="expected one vocabulary for inputs and targets, found two; set .tokenize. vocabulary = .joint.",
     ):
         plugins.find("models", "masked_language_model").build(config, sizes, seed=1)
     section = train.Config(task="pretrain", model={"kind": "masked_language_model"})

@@ -111,7 +111,7 @@ def test_word_dropout_drops_whole_words_and_variational_dropout_the_same_columns
     [
         ({"coverage": True, "attention": "dot"}, "coverage needs attention = 'additive', found 'dot'"),
         ({"input_feeding": True, "attention": "none"}, "input_feeding needs attention"),
-        ({"attention": "multi_head", "attention_size": 10, "num_heads": 4}, "make it a multiple"),
+        ({"attention": "multi_head", "attention_size": 10, "num_heads": 4}, "is not a multiple of num_heads"),
         ({"attention": "scaled_dot", "encoder_units": 5}, "leave encoder_units out or use 'general'"),
         ({"bridge": "copy", "decoder_layers": 2}, "or use 'dense'"),
         ({"residual": True}, "residual needs at least two layers, found layers = 1"),

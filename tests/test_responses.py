@@ -260,7 +260,7 @@ def test_a_table_can_be_edited_by_hand(tmp_path):
         ("", "line 1: expected the columns response, intent, polarity, count, variants"),
         ("response\tresponse\na\tb\n", "line 1: expected the columns .* each once"),
         ("reply\na\n", "line 1: expected the columns"),
-        ("response\tintent\na\n", "line 2: 1 columns where the header has 2; give each a cell"),
+        ("response\tintent\na\n", "line 2: 1 columns where the header has 2; give each column a cell"),
         ("response\na\n\na\n", "line 4: the response 'a' is on two lines"),
         ("response\tcount\na\tmany\n", "line 2: expected a whole number in the column count, found 'many'"),
         (f"response\tcount\na\t{'9' * 5000}\n", "line 2: expected a whole number in the column count"),

@@ -119,7 +119,7 @@ def test_an_exported_model_answers_as_in_python(generator):
         models[0].predict(texts, options={"beam_size": -1})
     assert models[0].option_defaults() == models[1].option_defaults()
     for model in models:
-        with pytest.raises(ModelError, match="'score' takes target besides source"):
+        with pytest.raises(ModelError, match="'score' also needs target, but predict passes only source"):
             model.predict(texts, signature="score")
 
 

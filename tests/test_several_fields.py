@@ -188,7 +188,7 @@ def test_pooled_learns_from_all_fields(options):
     ("inputs", "options", "message"),
     [
         (INPUTS, {"encoders": {"bdy": BAG}}, "encoders.bdy: no text field has this name; did you mean 'body'"),
-        (INPUTS, {"encoder": BAG, "encoders": {"body": BAG}}, "encoder: encoders names every text field; leave encoder out"),
+        (INPUTS, {"encoder": BAG, "encoders": {"body": BAG}}, "encoder: has no effect, because encoders names every text field; leave encoder out"),
         (INPUTS, {"share_encoder": True}, "share_encoder: there is a single text field"),
         (
             {"subject": {**WORDS, "vocab_size": 8}, "body": WORDS}, {"share_encoder": True},

@@ -395,7 +395,7 @@ def test_bytes_invalid_in_a_declared_encoding_are_counted_and_likely_mistakes_lo
     read(written(tmp_path, "c.tsv", "text\tlabel\nZürich\tx\n"), encoding="cp1252")
     assert "c.tsv" in caplog.text
     assert "looks like UTF-8" in caplog.text
-    with pytest.raises(DataError, match='byte order mark of utf-16-le where encoding = "utf-8" is declared'):
+    with pytest.raises(DataError, match='byte order mark of utf-16-le, but encoding = "utf-8" is declared'):
         read(written(tmp_path, "d.tsv", "text\tlabel\n".encode("utf-16")), encoding="utf-8")
 
 

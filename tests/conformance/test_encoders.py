@@ -261,9 +261,9 @@ def test_a_variational_mask_is_the_same_at_all_positions_of_a_row(counted):  # n
         ({"encoder": {"kind": "transformer", "d_model": 8, "num_heads": 3}}, "is not a multiple of num_heads = 3"),
         (
             {"encoder": {"kind": "transformer", "d_model": 6, "num_heads": 2, "positions": "rotary"}},
-            "a head has 3; use fewer heads",
+            "the width of a head is 3, which is odd; use fewer heads",
         ),
-        ({"encoder": {"kind": "convolution", "kernel_sizes": [3, 3]}}, "expected different sizes"),
+        ({"encoder": {"kind": "convolution", "kernel_sizes": [3, 3]}}, "expected distinct sizes"),
         ({"encoder": "convolutoin"}, "unknown encoder 'convolutoin'; did you mean 'convolution'"),
         ({"encoder": {"kind": "bag", "word_dropout": 1e-6}}, "dropout rate 1e-06 is too close to 0 or 1"),
     ],

@@ -8,16 +8,16 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """When a question is not answered: `answer` is then empty, `answered` false, and `program_answer` what the program gave.
+    """If a question is left unanswered, `answer` is empty, `answered` is false, and `program_answer` has the program's result.
 
-    threshold: answers with a lower score are not given. Default: the one that is best on valid, where a right answer counts 1, a wrong one
-        -wrong_cost, and none 0. With wrong_cost = 0 all programs that give something are answers.
+    threshold: answers with a lower score are not given. Default: the threshold that is best on valid, where a right answer counts 1, a
+        wrong one -wrong_cost, and none 0. With wrong_cost = 0, every program that gives a result is an answer.
     """
 
     threshold: float | None = Field(default=None, ge=0, le=1)
     wrong_cost: float = Field(
         default=0.25, ge=0
-    )  # what a wrong answer counts against a right one when the threshold is chosen
+    )  # cost of a wrong answer, relative to the gain of a right one, when the threshold is chosen
 
     @model_validator(mode="after")
     def settings_fit(self) -> "Config":

@@ -19,7 +19,7 @@ class Config(Section):
         et al. 2022), or the energy log sum exp(logits) (Liu et al. 2020).
     threshold: rows with a lower score are out of scope. Default: chosen on valid, by `coverage` if that is given or valid has no rows out of
         scope, else for the best F1 of those.
-    coverage: share of the rows of valid with a class that keep it, 0.95 by default.
+    coverage: share of the valid rows with a class that stay in scope, 0.95 by default.
     """
 
     out_of_scope: str | None = Field(default=None, min_length=1)

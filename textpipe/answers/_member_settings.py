@@ -51,5 +51,5 @@ def check_answer(settings: Config) -> None:
     """Raises ConfigError for an [answer] that an ensemble cannot give: a mean of probabilities has no logits."""
     if settings.out_of_scope is not None and settings.score != "probability":
         raise ConfigError(
-            f'[answer] score: an ensemble has probabilities and no {settings.score}; set score = "probability", or leave ensemble out'
+            f'[answer] score: an ensemble averages probabilities and has no {settings.score}; set score = "probability", or leave ensemble out'
         )

@@ -57,7 +57,7 @@ class Config(Section):
     coverage: instead of a threshold, the share of messages that get replies (Kannan et al. 2016: about 0.11), as measured on the
         trigger's valid split.
     rerank: an exported ranker by likelihood, saved_models/NAME, that ranks the best candidates again.
-    candidates: number of responses that it ranks again.
+    candidates: number of best responses that rerank ranks again.
     rerank_weight: weight of its log-probability in a candidate's score; the first ranker's has the remaining weight.
     beam_size: for a ranker by likelihood, the number of hypotheses in its search over the responses; a larger beam finds more of them.
     mutual_information: for a ranker by likelihood, weight of log P(response) that is subtracted from the score, where P(response) is
@@ -67,8 +67,8 @@ class Config(Section):
     prior_weight: weight of the logarithm of the prior, which is added to the score; higher values prefer frequent responses. If left out,
         1 for a ranker by matching and 0 for one by likelihood.
     index: for a ranker by matching, search an index of the responses instead of comparing each with the message, which is faster in large
-        sets but misses some of the best responses: { cells = 1000, probes = 64 }. "auto" uses an index for more than 100,000 responses,
-        and "none" never does, but does not allow as many.
+        sets but misses some of the best responses: { cells = 1000, probes = 64 }. "auto" uses an index for more than 100,000 responses;
+        "none" never uses one, but allows fewer responses.
     """
 
     trigger: Exported | None = None

@@ -81,7 +81,7 @@ def read(path: Path) -> list[Response]:
         cells = [unescape(cell) for cell in line.split("\t")]
         if len(cells) != len(head):
             raise DataError(
-                f"{path}, line {number}: {len(cells)} columns where the header has {len(head)}; give each a cell, which may be empty, "
+                f"{path}, line {number}: {len(cells)} columns where the header has {len(head)}; give each column a cell, which may be empty, "
                 "with tabs between them"
             )
         row = dict(zip(head, cells, strict=True))

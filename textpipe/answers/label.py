@@ -75,7 +75,7 @@ def output(
     left_out = getattr(graph.features[graph.target], "out_of_scope", None)
     if left_out is not None and settings.out_of_scope is None:
         raise ConfigError(
-            f"[answer] out_of_scope: training leaves out rows of {graph.target} {left_out!r}, so no row would be answered with it; set "
+            f"[answer] out_of_scope: training excludes the rows with {graph.target} {left_out!r}, so the model can never answer with this label; set "
             f"out_of_scope = {left_out!r}"
         )
     if settings.out_of_scope is None:

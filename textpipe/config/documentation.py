@@ -22,7 +22,7 @@ from typing import Any
 from textpipe.config.sections import Section
 
 DIRECTIVES = re.compile(r"^(type:|noqa|fmt:)")
-TABLE_NAME = re.compile(r'^\[\w+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
+TABLE_NAME = re.compile(r'^\[[\w.]+\](?: kind = "\w+")?[.:]?\s*|^format = "\w+"[;.,]?(?: or \{[^}]*\})?[.;]?\s*')
 
 
 def field_key(config: type[Section], name: str) -> str:

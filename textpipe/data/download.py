@@ -98,9 +98,9 @@ def download(file: File, part: Path, progress: Progress | None) -> None:
                 continue
             if error.code < 500:
                 raise NetworkError(
-                    f"{file.url}: the server answers {error.code} {error.reason}; look for the file at its source"
+                    f"{file.url}: the server responded with {error.code} {error.reason}; look for the file at its source"
                 ) from None
-            problem = f"the server answers {error.code} {error.reason}"
+            problem = f"the server responded with {error.code} {error.reason}"
         except http.client.IncompleteRead:
             problem = f"connection lost after {part.stat().st_size if part.exists() else 0:,} bytes"
         except urllib.error.URLError as error:

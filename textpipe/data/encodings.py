@@ -91,7 +91,7 @@ def detect(source: object, start: bytes, declared: str | None) -> Encoding:
         family = name.replace("_", "-").removesuffix("-le").removesuffix("-be")
         if marked and not marked.startswith(family):
             raise DataError(
-                f'{source}: begins with the byte order mark of {marked} where encoding = "{declared}" is declared; '
+                f'{source}: begins with the byte order mark of {marked}, but encoding = "{declared}" is declared; '
                 "leave encoding out, or convert the file"
             )
         if marked is None and name in ("utf-16", "utf-32"):

@@ -157,13 +157,13 @@ def split_sources(value: Any, options: Section) -> list[Source]:
     if isinstance(value, dict):
         if not lines:
             raise DataError(
-                f'files: {{ {", ".join(value)} }} are columns, which only format = "lines" reads from separate files'
+                f'files: {{ {", ".join(value)} }} are columns, but only format = "lines" reads columns from separate files; set format, or give one file per split'
             )
         lists = {name: paths if isinstance(paths, list) else [paths] for name, paths in value.items()}
         lengths = {name: len(paths) for name, paths in lists.items()}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{name} has {count}" for name, count in lengths.items())
-            raise DataError(f"files: {counted}; file k of each column must belong to one table")
+            raise DataError(f"files: {counted}; give each column equally many files, in the same order")
         return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
     return list(value) if isinstance(value, list) else [value]
 

@@ -14,7 +14,7 @@ TEXTS = ("constraints", *beam.TEXTS)
 def one_line(phrase: str) -> str:
     """Refuses blank phrases and phrases of several lines."""
     if not phrase.strip() or len(phrase.splitlines()) > 1:
-        raise ValueError("expected a word or a phrase on one line; drop it or split it")
+        raise ValueError("expected a word or a phrase on a single line; remove a blank one, or split it into several")
     return phrase
 
 

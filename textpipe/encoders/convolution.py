@@ -28,7 +28,7 @@ class Config(Section):
     def sizes_differ(cls, kernel_sizes: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(kernel_sizes)) < len(kernel_sizes):
             raise ValueError(
-                f"expected different sizes, found {list(kernel_sizes)}; raise filters for more of one size"
+                f"expected distinct sizes, found {list(kernel_sizes)}; raise filters to have more filters of each size"
             )
         return kernel_sizes
 

@@ -25,18 +25,18 @@ class Config(Section):
     attention_dropout: Rate = 0.0  # of attention weights
     activation_dropout: Rate = 0.0  # inside feed-forward blocks
     word_dropout: Rate = 0.0  # drops the embeddings of whole words (Sennrich et al. 2016)
-    causal: bool = False  # a token attends to itself and those before it only, as causal_language_model needs
+    causal: bool = False  # a token attends only to itself and to those before it, as causal_language_model needs
 
     @model_validator(mode="after")
     def sizes_fit(self) -> "Config":
         size, heads = self.d_model, self.num_heads
         if size % 2:
-            raise ValueError(f"d_model = {size} must be even: half of the position features are sines")
+            raise ValueError(f"d_model = {size} must be even: the position encoding pairs a sine with a cosine")
         if size % heads:
             raise ValueError(f"d_model = {size} is not a multiple of num_heads = {heads}; change one of them")
         if self.positions == "rotary" and size // heads % 2:
             raise ValueError(
-                f"positions = 'rotary' rotates pairs of features, but a head has {size // heads}; "
+                f"positions = 'rotary' rotates pairs of features, but the width of a head is {size // heads}, which is odd; "
                 "use fewer heads or a larger d_model"
             )
         return self

@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """address: of a running cluster ("host:6379", "ray://host:10001" or "auto"); by default RAY_ADDRESS, else a Ray on this machine
-    that ends with the run.
+    """address: the address of a running cluster ("host:6379", "ray://host:10001" or "auto"); by default RAY_ADDRESS, else a Ray on this
+    machine that ends with the run.
     workers: shards, chunks or trials at the same time; by default as many as the cluster has CPUs.
     """
 

@@ -1,4 +1,4 @@
-"""The class of an answer; answers of valid and test that train does not have get no class, and count as wrong."""
+"""The class of an answer; answers of valid and test that do not occur in train have no class and count as wrong."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The cells of a table: of each its words and its number, and the words of the names of the columns."""
+"""The cells of a table: the words and the number of each cell, and the words of the column names."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -19,16 +19,16 @@ OF = ("table",)
 class Config(Section):
     """Rows and columns beyond the limits are ignored, and counted by vectorize.
 
-    min_count: words in the names of fewer columns of training rows share one embedding.
+    min_count: words in fewer column names of the training rows than this share one embedding.
     cell_words: words of a cell that are compared with single words of a question; a cell is compared as a whole up to key_words words.
     """
 
     kind: Literal["cells"] = "cells"
-    max_rows: int = Field(default=200, ge=1, le=2000)  # rows of a table that are read
-    max_columns: int = Field(default=40, ge=1, le=500)  # columns that are read
+    max_rows: int = Field(default=200, ge=1, le=2000)  # maximum number of rows read from a table
+    max_columns: int = Field(default=40, ge=1, le=500)  # maximum number of columns read
     name_words: int = Field(default=6, ge=1, le=50)  # words of a column's name that are read
     cell_words: int = Field(default=6, ge=1, le=50)
-    key_words: int = Field(default=10, ge=1, le=50)  # longest cell that is compared as a whole
+    key_words: int = Field(default=10, ge=1, le=50)  # maximum number of words of a cell that is compared as a whole
     min_count: int = Field(default=10, ge=1)
 
 

@@ -16,7 +16,7 @@ OF = ("denotation",)
 
 
 class Config(Section):
-    """key_words: words up to which an item is compared with cells; the same as that of the cells."""
+    """key_words: maximum number of words of an item that is compared with cells; the same as key_words of the cells."""
 
     kind: Literal["denotation"] = "denotation"
     max_items: int = Field(default=64, ge=1, le=1000)  # answers with more items are not learned

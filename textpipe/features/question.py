@@ -24,8 +24,8 @@ class Config(Section):
     """Words are folded: without case, accents and punctuation.
 
     min_count: words in fewer training questions share one embedding, as in Neelakantan et al. (2017), section 4.1.
-    common: a word in a larger share of the training questions is not looked for in single cells, as "the" and "of" are not.
-    number_words: the words of 0, 1, 2 and so on.
+    common: a word in a larger share of the training questions, such as "the" or "of", is not searched for in single cells.
+    number_words: the words for 0, 1, 2 and so on.
     """
 
     kind: Literal["question"] = "question"

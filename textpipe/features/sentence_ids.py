@@ -16,7 +16,7 @@ OF = ("sentences",)
 
 
 class Config(Section):
-    """max_sentences: of a longer story the newest, that is the last, sentences are kept.
+    """max_sentences: maximum number of sentences; of a longer story, the last ones are kept.
     max_words: maximum number of tokens of a sentence; the rest of a longer one is cut.
     """
 

@@ -67,7 +67,7 @@ class Rows:
         column_names = None
         if is_frame:
             if data.columns.nlevels > 1 or data.columns.has_duplicates:
-                raise InputError("X: its columns need one name each; rename or flatten them")
+                raise InputError("X: each column needs a single name; rename or flatten the columns")
             if all(isinstance(name, str) for name in data.columns):
                 column_names = list(data.columns)
         if columns is None:
@@ -282,8 +282,8 @@ def checked_labels(names: Sequence[str]) -> list[str]:
         text = name.strip()
         if not text or text in known or "|" in text:
             raise InputError(
-                f"y: class {name!r} is not a valid label: labels are not empty, have no '|', and differ in more than the spaces "
-                "around them; rename it"
+                f"y: class {name!r} is not a valid label: labels must not be empty or contain '|', and must differ in more than "
+                "surrounding spaces; rename it"
             )
         known[text] = name
     return list(known)

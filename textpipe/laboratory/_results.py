@@ -136,9 +136,9 @@ def page(folder: Path, pictures: str) -> str:
     lines = [
         "# Laboratory",
         "",
-        "Common statements about training, measured. Each section is an experiment of `textpipe lab run NAME`; this page is",
-        f"`textpipe lab report {folder}`. Figures are means over seeds with 95 % t intervals [low, high]; differences are taken seed by",
-        "seed, and one whose interval contains zero is called a null result. They hold for the data and sizes named.",
+        "Common claims about training, tested by experiment. Each section is the result of `textpipe lab run NAME`; this page is the",
+        f"output of `textpipe lab report {folder}`. Figures are means over seeds with 95 % t intervals [low, high]. Differences are",
+        "paired by seed; those whose interval contains zero are not significant. The results hold for the data and sizes named.",
         f"The experiments below took {minutes:.0f} minutes of processor time.",
         "",
     ]

@@ -102,7 +102,7 @@ class Table:
 
 
 def verdict(interval: Interval, digits: int = 3) -> str:
-    """ "by 0.012 [0.004, 0.020]" or, if zero is not excluded, a null result."""
+    """ "a difference of 0.012 [0.004, 0.020]" or, if the interval contains zero, "no significant difference (...)"."""
     if interval.excludes_zero:
         return f"a difference of {interval.text(digits)}"
-    return f"no difference shown: {interval.text(digits)}, a null result"
+    return f"no significant difference ({interval.text(digits)})"

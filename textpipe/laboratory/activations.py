@@ -1,7 +1,8 @@
 """Which activation function learns fastest, and how many units die?
 
-A feed-forward classifier (two layers of 128 units) on Banking77, 300 updates of Adam at a usual and at a tenfold learning rate. A unit is
-dead if its output is constant over all validation rows (it varies by less than 1e-6): a ReLU unit that is never positive, for example.
+A feed-forward classifier (two layers of 128 units) on Banking77, trained for 300 updates of Adam at a usual learning
+rate and at ten times that rate. A unit is dead if its output is constant over all validation rows (it varies by less
+than 1e-6): a ReLU unit that is never positive, for example.
 """
 
 from typing import Any
@@ -61,10 +62,10 @@ def sentence(table: Any) -> str:
         gain = table.difference("accuracy", best, worst, comparisons=len(ACTIVATIONS) - 1)
         relu = table.mean("dead", activation="relu", learning_rate=rate)
         parts.append(
-            f"at learning rate {rate:g}, {ranked[0]} comes first ({table.mean('accuracy', **best).text()}), against {ranked[1]} {verdict(lead)}, "
-            f"against {ranked[-1]}, the last, {verdict(gain)}; {relu.mean:.0%} of the ReLU units are dead"
+            f"at learning rate {rate:g}, {ranked[0]} is best ({table.mean('accuracy', **best).text()}), with {verdict(lead)} from "
+            f"{ranked[1]}, the second best, and {verdict(gain)} from {ranked[-1]}, the worst; {relu.mean:.0%} of the ReLU units are dead"
         )
-    return f"After 300 updates, {'; '.join(parts)}."
+    return f"After 300 updates {'; '.join(parts)}."
 
 
 def picture(table: Any, figure: Any) -> None:

@@ -1,11 +1,13 @@
 """Does augmentation of the training texts help with 500 examples?
 
-A convolution over unigram subwords with mean pooling on 500 rows of Banking77, at most 40 subwords each; 300 updates of Adam of 32 rows, the last
-weights, reported on the test split. Swapped (two random words change places) and deleted words (Wei and Zou, 2019), and translations to French
-and back (Sennrich et al., 2016; Edunov et al., 2018) add two variants of each row before training; word dropout (Iyyer et al., 2015) and subword
-sampling (Kudo, 2018) change every row in each epoch. The share of words, the rate of dropout and alpha are the better of two by validation with
-seed 0. The translation models are GRUs of 128 units with attention, trained for this on Tatoeba's English-French pairs with 800 updates for each
-direction; their BLEU is that of held-out sentences of Tatoeba, which are shorter and more common than questions to a bank.
+A convolution over unigram subwords with mean pooling on 500 rows of Banking77 (at most 40 subwords each), trained for
+300 updates of Adam with batches of 32 rows; accuracy is that of the last weights on the test split. Swapped words
+(two random words change places), deleted words (both: Wei and Zou, 2019) and translation to French and back (Sennrich
+et al., 2016; Edunov et al., 2018) add two variants of each row before training; word dropout (Iyyer et al., 2015) and
+subword sampling (Kudo, 2018) change every row anew in each epoch. The share of words, the dropout rate and alpha are
+each the better of two values by validation with seed 0. The translation models are GRUs of 128 units with attention,
+trained for this experiment on Tatoeba's English-French pairs, with 800 updates for each direction; their BLEU is
+measured on held-out sentences of Tatoeba, which are shorter and more everyday than questions to a bank.
 """
 
 from collections.abc import Sequence
@@ -22,8 +24,8 @@ MEASURES = {
     "strength": "strength",
     "accuracy": "test accuracy",
     "kept": "share of a text's words that a variant keeps",
-    "bleu_to_french": "BLEU of the model to French",
-    "bleu_to_english": "BLEU of the model to English",
+    "bleu_to_french": "BLEU of the model into French",
+    "bleu_to_english": "BLEU of the model into English",
 }
 BACK = "back-translation"
 STRENGTHS: dict[str, tuple[float, ...]] = {
@@ -196,14 +198,14 @@ def run(context: Any) -> list[dict[str, Any]]:
 def sentence(table: Any) -> str:
     plain, others = {"method": "none"}, [name for name in STRENGTHS if name != "none"]
     effects = [
-        f"{name} {verdict(table.difference('accuracy', {'method': name}, plain, comparisons=len(others)))}"
+        f"{name}, {verdict(table.difference('accuracy', {'method': name}, plain, comparisons=len(others)))}"
         for name in others
     ]
     bleu = [table.mean(name, method=BACK).mean for name in ("bleu_to_french", "bleu_to_english")]
     return (
-        f"Without augmentation the test accuracy is {table.mean('accuracy', **plain).text()}. Against that: {'; '.join(effects)}. "
-        f"The translation models reach BLEU {bleu[0]:.1f} to French and {bleu[1]:.1f} to English; a back-translation keeps "
-        f"{table.mean('kept', method=BACK).mean:.0%} of a text's words."
+        f"Without augmentation, the test accuracy is {table.mean('accuracy', **plain).text()}. Compared with that: {'; '.join(effects)}. "
+        f"The translation models reach a BLEU of {bleu[0]:.1f} into French and {bleu[1]:.1f} into English; a back-translation keeps "
+        f"{table.mean('kept', method=BACK).mean:.0%} of the words of a text."
     )
 
 

@@ -1,7 +1,8 @@
-"""How does the score grow with the number of training rows?
+"""How does accuracy grow with the number of training rows?
 
-A feed-forward classifier (128 ReLU units, dropout 0.5) on nested samples of Banking77, 40 epochs of Adam but at most 500 updates, the last weights. The curve
-error = a * rows^-b + c (Hestness et al., 2017) is fitted to the mean test errors of all sizes but the largest, which it then predicts.
+A feed-forward classifier (128 ReLU units, dropout 0.5) on nested samples of Banking77, trained with Adam for 40
+epochs, but at most 500 updates; the last weights are measured. The curve error = a * rows^-b + c (Hestness et al.,
+2017) is fitted to the mean test errors of all sizes but the largest, and then predicts the error at the largest.
 """
 
 from typing import Any
@@ -53,10 +54,10 @@ def sentence(table: Any) -> str:
     largest = table.mean("accuracy", rows=SIZES[-1])
     predicted = 1 - curve(SIZES[-1], a, b, c)
     doubling = table.difference("accuracy", {"rows": SIZES[-1]}, {"rows": SIZES[-2]})
-    shown = ", ".join(f"{size:,} {table.mean('accuracy', rows=size).text()}" for size in SIZES)
+    shown = ", ".join(f"{table.mean('accuracy', rows=size).text()} with {size:,}" for size in SIZES)
     return (
         f"Test accuracy by training rows: {shown}. The test error follows {a:.2f} * rows^-{b:.2f} + {c:.3f}, which predicts "
-        f"{predicted:.3f} for {SIZES[-1]:,} rows; measured {largest.text()}. The last doubling: {verdict(doubling)}."
+        f"{predicted:.3f} for {SIZES[-1]:,} rows; measured {largest.text()}. The last doubling of the rows: {verdict(doubling)}."
     )
 
 

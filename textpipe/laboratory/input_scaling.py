@@ -1,7 +1,7 @@
 """Does the scale of the inputs matter?
 
-A feed-forward classifier (128 tanh units) on Banking77; its TF-IDF rows, of unit length, are multiplied by a factor. SGD and Adam keep the learning
-rate that is best of three for unscaled rows with seed 0.
+A feed-forward classifier (128 tanh units) on Banking77, whose TF-IDF rows of unit length are multiplied by a factor.
+For all factors, SGD and Adam use the learning rate that is the best of three for unscaled rows with seed 0.
 """
 
 from dataclasses import replace
@@ -65,7 +65,7 @@ def sentence(table: Any) -> str:
     parts = []
     for optimizer in RATES:
         effects = [
-            f"{factor:g}: "
+            f"factor {factor:g}, "
             + verdict(
                 table.difference(
                     "accuracy",
@@ -78,9 +78,9 @@ def sentence(table: Any) -> str:
             if factor != 1
         ]
         parts.append(
-            f"{optimizer}, {table.mean('accuracy', optimizer=optimizer, factor=1.0).text()}: {'; '.join(effects)}"
+            f"{optimizer} (unscaled {table.mean('accuracy', optimizer=optimizer, factor=1.0).text()}): {'; '.join(effects)}"
         )
-    return f"Validation accuracy with inputs multiplied by a factor, against unscaled ones. {'. '.join(parts)}."
+    return f"Change in validation accuracy when the inputs are multiplied by a factor. {'. '.join(parts)}."
 
 
 def picture(table: Any, figure: Any) -> None:

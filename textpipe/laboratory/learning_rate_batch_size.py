@@ -1,7 +1,7 @@
 """How do learning rate, batch size and epochs interact at a fixed number of updates?
 
-A feed-forward classifier (128 ReLU units) on Banking77 with Adam. With the number of updates fixed, a larger batch sees more epochs; accuracy
-is measured after 75 and after 300 updates.
+A feed-forward classifier (128 ReLU units) on Banking77, trained with Adam. At a fixed number of updates, a larger
+batch means more epochs; accuracy is measured after 75 and after 300 updates.
 """
 
 from typing import Any
@@ -46,7 +46,7 @@ def sentence(table: Any) -> str:
         return max(RATES, key=lambda rate: table.mean("accuracy_300", batch_rows=size, learning_rate=rate).mean)
 
     parts = [
-        f"{size} rows: {best(size):g} ({table.mean('accuracy_300', batch_rows=size, learning_rate=best(size)).text()})"
+        f"{size} rows, {best(size):g} ({table.mean('accuracy_300', batch_rows=size, learning_rate=best(size)).text()})"
         for size in SIZES
     ]
     small, large = ({"batch_rows": size, "learning_rate": best(size)} for size in (SIZES[0], SIZES[-1]))
@@ -55,8 +55,8 @@ def sentence(table: Any) -> str:
         "accuracy_300", {"batch_rows": 64, "learning_rate": best(64)}, {"batch_rows": 64, "learning_rate": RATES[0]}
     )
     return (
-        f"After 300 updates the best learning rate is, for batches of {'; '.join(parts)}. {SIZES[-1]} against {SIZES[0]} rows, each at its "
-        f"best rate: {verdict(gain)}. At 64 rows the best rate against {RATES[0]:g}: {verdict(wrong)}."
+        f"Best learning rate after 300 updates, with its validation accuracy, for batches of {'; '.join(parts)}. Batches of {SIZES[-1]} rows compared "
+        f"with {SIZES[0]}, each at its best rate: {verdict(gain)}. With 64 rows, the best rate compared with {RATES[0]:g}: {verdict(wrong)}."
     )
 
 

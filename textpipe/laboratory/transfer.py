@@ -1,11 +1,13 @@
-"""How much does pre-training on texts without labels save, with 50, 200 and 1,000 labels?
+"""How much does pre-training on texts without labels help, with 50, 200 and 1,000 labels?
 
-A convolution over subwords (two layers of 64 filters of widths 3 and 5, mean pooling) learns the 77 intents of Banking77 from few labels, in 400
-updates of Adam of 32 rows, at most 40 subwords each, at a learning rate of 0.003: from random weights, or from the encoder of a masked language
-model (Devlin et al., 2019) that was trained for 20 epochs on all texts of the training split, without their labels. There is one such model, so the
-intervals cover the choice of labels and the fine-tuning. After pre-training all layers learn at once, or with rates that fall by 0.8 from layer to
-layer, or one layer more every 50 updates from the last down (Howard and Ruder, 2018; every 64 updates with 1,000 labels). Reported on the test
-split; all ways have the same subwords, learned from all training texts.
+A convolution over subwords (two layers of 64 filters of widths 3 and 5, mean pooling) learns the 77 intents of
+Banking77 from few labels: 400 updates of Adam with batches of 32 rows, at most 40 subwords each, at a learning rate
+of 0.003. It starts from random weights, or from the encoder of a masked language model (Devlin et al., 2019) trained
+for 20 epochs on all texts of the training split, without their labels. There is only one such model, so the intervals
+cover the choice of labels and the fine-tuning. From the pre-trained weights, all layers are trained at once, or with
+learning rates that fall by a factor of 0.8 from layer to layer (layer_rates), or are unfrozen one by one from the
+last down, every 50 updates (unfreeze; Howard and Ruder, 2018; every 64 updates with 1,000 labels). Accuracy is that
+on the test split; all variants use the same subwords, learned from all training texts.
 """
 
 from typing import Any
@@ -19,7 +21,7 @@ DATA = ("banking77",)
 FACTORS = ("labels", "start")
 MEASURES = {
     "accuracy": "test accuracy",
-    "masked_accuracy": "validation accuracy of the masked language model on hidden subwords",
+    "masked_accuracy": "validation accuracy of the masked language model on masked subwords",
 }
 LABELS = (50, 200, 1000)
 SCRATCH = "random weights"
@@ -108,12 +110,12 @@ def sentence(table: Any) -> str:
         plain, simple = {"labels": labels, "start": SCRATCH}, {"labels": labels, "start": "pre-trained"}
         gain = verdict(table.difference("accuracy", simple, plain))
         against = [
-            f"{start.split(', ')[1]} {verdict(table.difference('accuracy', {'labels': labels, 'start': start}, simple, comparisons=2))}"
+            f"{start.split(', ')[1]}, {verdict(table.difference('accuracy', {'labels': labels, 'start': start}, simple, comparisons=2))}"
             for start in others[1:]
         ]
         parts.append(
-            f"With {labels:,} labels, random weights reach {table.mean('accuracy', **plain).text()}, pre-trained ones "
-            f"{table.mean('accuracy', **simple).text()}: {gain}; against simple fine-tuning, {'; '.join(against)}."
+            f"With {labels:,} labels, random weights reach {table.mean('accuracy', **plain).text()} and pre-trained ones "
+            f"{table.mean('accuracy', **simple).text()}: {gain}. Compared with plain fine-tuning: {'; '.join(against)}."
         )
     return " ".join(parts)
 

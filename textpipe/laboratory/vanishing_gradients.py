@@ -1,9 +1,11 @@
 """How far back do the gradients of a tanh RNN, an LSTM and a GRU reach, and what does clipping do?
 
-Mails as words, the first 60 of each, read by a layer of 64 units with orthogonal recurrent weights, once as they are and once multiplied by 1.5. The
-norm of the gradient of the last state's sum with respect to the input of each step, against the lag (Bengio et al., 1994), before training.
-Then each cell, with weights multiplied by 1.5, classifies the mails (does it need an answer?) for 200 updates of SGD, with and without clipping to a norm of 1 (Pascanu et
-al., 2013). The cells are Keras's, because textpipe's recurrent encoders have no tanh RNN.
+A recurrent layer of 64 units reads the first 60 words of each mail. Its recurrent weights are initialized as
+orthogonal matrices, unscaled or multiplied by 1.5. Measured before training: the norm of the gradient of the sum of
+the last state with respect to the input at each step, by lag (Bengio et al., 1994). Then each cell, with weights
+multiplied by 1.5, is trained to classify the mails (does it need an answer?) for 200 updates of SGD, with and without
+clipping the gradient to a norm of 1 (Pascanu et al., 2013). The cells are those of Keras, because textpipe's
+recurrent encoders have no tanh RNN.
 """
 
 import functools
@@ -19,7 +21,7 @@ DATA = ("mail",)
 FACTORS = ("cell", "scale", "clipping")
 MEASURES = {
     "lag_10": "log10 of the gradient at lag 10 / lag 0",
-    "lag_50": "log10 at lag 50",
+    "lag_50": "log10 of the gradient at lag 50 / lag 0",
     "largest_norm": "largest mean gradient norm over 10 updates",
     "accuracy": "validation accuracy",
 }
@@ -146,13 +148,13 @@ def sentence(table: Any) -> str:
     plain, clipped = ({"cell": "SimpleRNN", "scale": 1.5, "clipping": clipping} for clipping in (0.0, 1.0))
     norm = table.mean("largest_norm", **plain)
     gains = [
-        f"{cell} {verdict(table.difference('accuracy', {'cell': cell, 'scale': 1.5, 'clipping': 1.0}, {'cell': cell, 'scale': 1.5, 'clipping': 0.0}, comparisons=3))}"
+        f"{cell}, {verdict(table.difference('accuracy', {'cell': cell, 'scale': 1.5, 'clipping': 1.0}, {'cell': cell, 'scale': 1.5, 'clipping': 0.0}, comparisons=3))}"
         for cell in CELLS
     ]
     return (
-        f"log10 of the gradient at lag 50 relative to lag 0: {', '.join(shown)}. Gradient norms of the tanh RNN at scale 1.5 reach "
-        f"{norm.mean:.2g} without clipping and {table.mean('largest_norm', **clipped).mean:.2g} before clipping to 1; clipping changes "
-        f"validation accuracy at scale 1.5: {'; '.join(gains)}."
+        f"log10 of the gradient norm at lag 50 relative to lag 0: {', '.join(shown)}. Gradient norms of the tanh RNN at scale 1.5 reach "
+        f"{norm.mean:.2g} without clipping, and {table.mean('largest_norm', **clipped).mean:.2g} before being clipped to 1. Effect of clipping "
+        f"on validation accuracy at scale 1.5: {'; '.join(gains)}."
     )
 
 

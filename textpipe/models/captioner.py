@@ -1,4 +1,4 @@
-"""Captions of pictures: an encoder of pictures and a decoder of translation, which attends to regions (Xu et al. 2015)."""
+"""Captions of pictures: an image encoder and a translation decoder that attends to regions (Xu et al. 2015)."""
 
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -92,4 +92,4 @@ def over_regions(decoder: Section, width: int) -> Section:
         return type(decoder)(**table)
     except ValidationError as error:
         problem = describe_plugin_error(type(decoder), error.errors()[0])
-        raise ConfigError(f"[model] decoder: over regions of width {width}: {problem}") from None
+        raise ConfigError(f"[model] decoder: for regions of width {width}: {problem}") from None

@@ -21,7 +21,7 @@ class Config(Section):
     """[model] kind = "causal_language_model"."""
 
     kind: Literal["causal_language_model"] = "causal_language_model"
-    encoder: Encoder  # the encoder to train: one that reads from left to right alone
+    encoder: Encoder  # the encoder to train: one that reads only from left to right
 
     @model_validator(mode="after")
     def reads_forward(self) -> "Config":

@@ -1,4 +1,4 @@
-"""The recurrent entity network: slots, each of which follows something in a story (Henaff et al. 2017)."""
+"""The recurrent entity network: memory slots, each of which tracks an entity of a story (Henaff et al. 2017)."""
 
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ class Config(Section):
 
     kind: Literal["entity_network"] = "entity_network"
     size: int = Field(100, ge=1, le=4096)  # of the vectors of words, sentences and slots
-    slots: int = Field(20, ge=1, le=1000)  # what a story may have to follow: persons, things, places
+    slots: int = Field(20, ge=1, le=1000)  # number of entities that can be tracked: persons, things, places
 
 
 def shared_sides(config: Config) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ class Config(Section):
     def residual_has_layers(self) -> "Config":
         if self.residual and all(size != next_size for size, next_size in itertools.pairwise(self.units)):
             raise ValueError(
-                f"residual: adds the input of a layer of equal width, and units = {list(self.units)} has no two equal neighbours; "
+                f"residual: needs two consecutive layers of equal width, found units = {list(self.units)}; "
                 "set units = [256, 256], for example, or leave residual out"
             )
         return self

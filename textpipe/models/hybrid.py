@@ -81,7 +81,7 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     for side, size in (("source", table), ("target", sizes.target)):
         if size["kind"] != "ids" or "num_words" not in size:
             raise ConfigError(
-                f"[model] hybrid: needs words and the letters of unknown ones, which the {side} features lack; set "
+                f"[model] hybrid: needs words, and the characters of unknown words, which the {side} features lack; set "
                 '[tokenize] codec = "hybrid" and [vectorize] features = "ids"'
             )
     if config.share_embeddings and table["vocab_size"] != sizes.target["vocab_size"]:

@@ -23,8 +23,8 @@ Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 class Config(Section):
     """loss: "logistic" is the cross-entropy, whose probabilities are calibrated best. "squared_hinge" and "hinge" separate the classes
-    with a margin, one class against the rest, which with many classes and letters as features is often as accurate and faster; give
-    [train] calibration as well if probabilities matter. The optimizer liblinear is the fastest for both; lbfgs fits "squared_hinge" only.
+    with a margin, one class against the rest, which with many classes and character n-grams is often as accurate and faster; also set
+    [train] calibration if probabilities matter. The optimizer liblinear is the fastest for both; lbfgs fits "squared_hinge" only.
 
     l1, l2: strengths of the penalties, in units of one row's loss. With l1, optimizer lbfgs makes the weights that do not help exactly
     0; both together are the elastic net (Zou and Hastie, 2005).
@@ -32,8 +32,8 @@ class Config(Section):
     A list for l2 is a regularization path: the values are fitted in turn, from the strongest, on the same rows in memory,
     and the one with the best validation result is kept (optimizers lbfgs and liblinear).
 
-    l2_extensions: values tried beyond a list's smallest, where the smallest tried so far is the best: each follows in the ratio of the two
-    before, such as 0.003 after 0.03 and 0.01.
+    l2_extensions: number of values tried below the smallest of a list, as long as the smallest tried so far is the best: each continues
+    the ratio of the two before, such as 0.003 after 0.03 and 0.01.
     """
 
     kind: Literal["logistic_regression"] = "logistic_regression"
@@ -46,7 +46,7 @@ class Config(Section):
     @classmethod
     def values_differ(cls, l2: float | list[float]) -> float | list[float]:
         if isinstance(l2, list) and len(set(l2)) < len(l2):
-            raise ValueError(f"expected different values, found {l2}")
+            raise ValueError(f"expected distinct values, found {l2}; leave repeated ones out")
         return l2
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ class Config(Section):
     def reads_context(self) -> "Config":
         if self.encoder.kind == "bag":
             raise ValueError(
-                "encoder: a bag sees each token alone and cannot predict a hidden one; use another encoder"
+                "encoder: a bag encodes each token by itself and cannot predict a masked one; use another encoder"
             )
         return self
 
@@ -48,12 +48,12 @@ def build(config: Any, sizes: Sizes, *, seed: int, causal: bool = False) -> Any:
     _, size = sizes.single_input
     if sizes.target.get("vocab_size") != size["vocab_size"]:
         raise ConfigError(
-            f'[model] {config.kind}: the text is read and predicted with one vocabulary, found two; set [tokenize] vocabulary = "joint"'
+            f'[model] {config.kind}: expected one vocabulary for inputs and targets, found two; set [tokenize] vocabulary = "joint"'
         )
     encoder = plugins.find("encoders", config.encoder.kind).build(config.encoder, size, seed=seed)
     if not hasattr(encoder, "embedding"):
         raise ConfigError(
-            f"[model] encoder {config.encoder.kind}: has no embedding of tokens, whose weights predict them"
+            f"[model] encoder {config.encoder.kind}: has no token embedding to tie the output weights to; use another encoder"
         )
     model = LanguageModel(encoder, causal=causal, seed=seed)
     model.build()

@@ -15,8 +15,8 @@ GIVES = "logits"
 class Config(Section):
     """[model] kind = "memory_network".
 
-    linear_start: epochs, from the first, without the softmax over the sentences (section 4.2 of the paper: 20 of 100, or 30 of 60 epochs).
-    empty_memories: in training, up to this share of empty memories is put between the sentences.
+    linear_start: number of first epochs without the softmax over the sentences (section 4.2 of the paper: 20 of 100, or 30 of 60 epochs).
+    empty_memories: in training, up to this share of empty memories is inserted between the sentences.
     """
 
     kind: Literal["memory_network"] = "memory_network"

@@ -40,7 +40,9 @@ def build(config: Config, sizes: Sizes, *, seed: int) -> Any:
     names = {size["kind"]: name for name, size in sizes.inputs.items()}
     if sorted(size["kind"] for size in sizes.inputs.values()) != sorted(READS):
         kinds = ", ".join(f"{name}: {size['kind']}" for name, size in sizes.inputs.items())
-        raise ConfigError(f"[model] neural_programmer: expects one field of cells and one of a question, found {kinds}")
+        raise ConfigError(
+            f'[model] neural_programmer: expects one field with cells and one with a question, found {kinds}; set task = "table_qa"'
+        )
     from textpipe.nets.neural_programmer import NeuralProgrammer
     from textpipe.text import table_text
 

@@ -32,7 +32,7 @@ class Config(Section):
     heads: Literal["uniform", "sequential"] = "uniform"
     embedding: Literal["binary", "learned"] = "learned"
     embedding_size: int = Field(32, ge=1)  # width of a learned embedding
-    reads_answer: bool = True  # the controller also reads the answer so far; False as in the paper's copy tasks
+    reads_answer: bool = True  # the controller also reads the answer so far; false in the paper's copy tasks
 
 
 def unused(config: Config) -> dict[str, str]:

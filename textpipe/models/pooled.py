@@ -136,7 +136,7 @@ def check_fields(config: Config, sizes: Sizes) -> dict[str, dict[str, Any]]:
                 f"[model] encoder {kind}: expects {' or '.join(reads)} features, found {size['kind']} for {name!r}"
             )
     if set(config.encoders) == set(texts) and "encoder" in config.model_fields_set:
-        raise ConfigError("[model] encoder: encoders names every text field; leave encoder out")
+        raise ConfigError("[model] encoder: has no effect, because encoders names every text field; leave encoder out")
     if config.share_encoder:
         if len(texts) == 1:
             raise ConfigError("[model] share_encoder: there is a single text field; leave share_encoder out")

@@ -55,13 +55,13 @@ class Config(Section):
             raise ValueError(f"units = {self.units} must be even for two directions; make it even or set encoder_units")
         if self.attention in ("dot", "scaled_dot") and self.memory_size != self.units:
             raise ValueError(
-                f"attention = {self.attention!r} needs a memory of width units = {self.units}, found "
+                f"attention = {self.attention!r} needs encoder states of width units = {self.units}, found "
                 f"{self.memory_size}; leave encoder_units out or use 'general'"
             )
         if self.attention == "multi_head" and self.attention_size % self.num_heads:
             raise ValueError(
-                f"attention_size = {self.attention_size} cannot be shared by num_heads = {self.num_heads}; "
-                "make it a multiple"
+                f"attention_size = {self.attention_size} is not a multiple of num_heads = {self.num_heads}; "
+                "change one of them"
             )
         if self.coverage and self.attention != "additive":
             raise ValueError(f"coverage needs attention = 'additive', found {self.attention!r}")
@@ -70,7 +70,7 @@ class Config(Section):
         decoder_layers = self.decoder_layers or self.layers
         if self.bridge == "copy" and (self.memory_size, self.layers) != (self.units, decoder_layers):
             raise ValueError(
-                f"bridge = 'copy' needs decoder states like the encoder's, found {self.layers} layers of "
+                f"bridge = 'copy' needs encoder and decoder states of equal shape, found {self.layers} layers of "
                 f"{self.memory_size} and {decoder_layers} of {self.units}; leave encoder_units and decoder_layers out "
                 "or use 'dense'"
             )

@@ -42,7 +42,7 @@ class Config(Section):
     @model_validator(mode="after")
     def sizes_fit(self):
         if self.d_model % 2:
-            raise ValueError(f"d_model = {self.d_model} must be even: half of the position features are sines")
+            raise ValueError(f"d_model = {self.d_model} must be even: the position encoding pairs a sine with a cosine")
         if self.d_model % self.num_heads:
             divisors = [heads for heads in range(1, self.d_model + 1) if self.d_model % heads == 0]
             nearest = min(divisors, key=lambda heads: abs(heads - self.num_heads))
@@ -51,7 +51,7 @@ class Config(Section):
             )
         if self.positions == "rotary" and self.d_model // self.num_heads % 2:
             raise ValueError(
-                f"positions = 'rotary' rotates pairs of features, but a head has {self.d_model // self.num_heads}; "
+                f"positions = 'rotary' rotates pairs of features, but the width of a head is {self.d_model // self.num_heads}, which is odd; "
                 "use fewer heads or a larger d_model"
             )
         return self

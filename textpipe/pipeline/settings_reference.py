@@ -35,7 +35,7 @@ SHARED_ABOUT = {
     "model": "The model to train: a table [model] with its kind and settings.",
     "decode": "How a generator searches for answers: a table [decode] with its kind and settings.",
     "ensemble": "Trained models that answer together with this one, in evaluate and export.",
-    "answer": "How a task with such settings answers: a table [answer].",
+    "answer": "How answers are chosen, for tasks that have such settings: a table [answer].",
 }
 
 

@@ -145,13 +145,13 @@ class Tune(Section):
     """settings: the settings that vary, by their dotted key: a list of values, or a range { low, high } with log, int, step;
         { choices = [...], when = { "model.kind" = "pooled" } } and a range with `when` are used only with these values of
         other settings.
-    sampler: which settings are tried next.
-    pruner: which trials end early, by the metric of their validations.
-    trials: number of trials in all; by default 40, for a grid as many as it has.
+    sampler: how the next settings are chosen.
+    pruner: how trials to end early are chosen, by their validation metric.
+    trials: total number of trials; by default 40, or all points of a grid.
     metric: the metric to optimize: one that training measures on its validations, or one of evaluate, which is then measured
         on the split valid. Default: the metric by which training chooses the best validation.
     max_minutes: no trial starts after this many minutes of a call.
-    keep: of how many best trials the trained models are kept in the store; those of other trials are deleted.
+    keep: number of best trials whose trained models are kept in the store; those of other trials are deleted.
     """
 
     settings: dict[str, Any]
@@ -159,7 +159,7 @@ class Tune(Section):
     pruner: Plugin.of("pruners") = Field(default="none", validate_default=True)
     trials: int | None = Field(default=None, ge=1)
     metric: str | None = None
-    seed: int = Field(default=1, ge=0, lt=2**32)  # of the search; that of the trials is the pipeline's
+    seed: int = Field(default=1, ge=0, lt=2**32)  # seed of the search; trials use the pipeline's seed
     max_minutes: float | None = Field(default=None, gt=0)
     keep: int = Field(default=3, ge=1)
 

@@ -18,16 +18,16 @@ SEPARATOR = ";\n  "  # of the misses in a message
 
 
 class Requirements(Section):
-    """[ingest.require]: limits, off unless set. Shares are those of a split's rows; `textpipe data report PIPELINE` shows the rows.
+    """[ingest.require]: Limits, off unless set. Shares are those of a split's rows; `textpipe data report PIPELINE` shows the rows.
 
     max_duplicates: the largest share of rows whose text occurs in an earlier row of the split.
-    max_near_duplicates: the largest number of different texts that nearly equal an earlier one of the split, as a share of its rows: at
-    least .8 of their character 5-grams are common to both.
+    max_near_duplicates: the largest number of distinct texts that are near duplicates of an earlier one of the split, as a share of its
+    rows; near duplicates have at least .8 of their character 5-grams in common.
     max_leakage: the largest share of rows of valid or test whose text occurs in train, and of test whose text occurs in valid.
-    max_near_leakage: the same for texts that nearly equal one there.
+    max_near_leakage: the same for near duplicates.
     max_contradictions: the largest share of rows whose text occurs with another label.
-    max_near_contradictions: the same for texts that nearly equal one with another label.
-    min_rows_per_class: the smallest number of rows in train of every class.
+    max_near_contradictions: the same for near duplicates with another label.
+    min_rows_per_class: the smallest number of training rows of any class.
     """
 
     max_duplicates: float | None = Limits(default=None, ge=0, le=1)

@@ -159,8 +159,8 @@ class Model:
             columns = dict.fromkeys(described, to_examples(columns))
         if missing := sorted(names.keys() - columns.keys() - fixed.keys()):
             raise ModelError(
-                f"{self.path}: {signature!r} takes {', '.join(missing)} besides {', '.join(self.fields)}, which are all that "
-                "predict has; choose another signature"
+                f"{self.path}: {signature!r} also needs {', '.join(missing)}, but predict passes only {', '.join(self.fields)}; "
+                "choose another signature"
             )
         from textpipe.runtime.c_api import CallError
 

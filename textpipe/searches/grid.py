@@ -15,7 +15,7 @@ class Config(Section):
     """All combinations of values that the conditions of [tune.settings] allow."""
 
     kind: Literal["grid"] = "grid"
-    points: int = Field(default=5, ge=2, le=1000)  # values of a range that has no step
+    points: int = Field(default=5, ge=2, le=1000)  # number of values of a range without a step
 
 
 def num_trials(config: Config, space: Any) -> int:

@@ -24,7 +24,7 @@ from textpipe.training.warm_start import source_weights
 
 class Ensemble(Section):
     """members: trained models as in [train] init.from (a train artifact, data/artifacts/latest/PIPELINE, an exported model),
-    or a weights file of the pipeline's own [model]; for classifiers exported models alone. mean: how to average the members' probabilities
+    or a weights file of the pipeline's own [model]; for classifiers, exported models only. mean: how to average the members' probabilities
     of each next token, or of each class.
 
     models: the members' [model] tables, read from them, so that results depend on their code.
@@ -126,13 +126,13 @@ def build_ensemble(section: Ensemble, own_model: Any, train: Path, task: ModuleT
         member_vocabulary = read_vocabulary(origin.vocabulary) if origin.vocabulary.exists() else vocabulary
         if len(member_vocabulary) != len(vocabulary):
             raise ConfigError(
-                f"ensemble: {member}: expected a model with {len(vocabulary)} fields, found one with {len(member_vocabulary)}; join "
+                f"ensemble: {member}: expected a model with {len(vocabulary)} fields, found one with {len(member_vocabulary)}; combine "
                 "models of the same tokenize and vectorize results, for example runs with other seeds or another [model]"
             )
         for own_table, table in zip(vocabulary, member_vocabulary, strict=True):
             if own_table != table:
                 raise ConfigError(
-                    f"ensemble: {member}: expected the {own_table['side']} vocabulary of this pipeline's model, found another; join "
+                    f"ensemble: {member}: expected the {own_table['side']} vocabulary of this pipeline's model, found another; combine "
                     "models of the same tokenize and vectorize results, for example runs with other seeds or another [model]"
                 )
         config = Plugin.check("models", member_tables["model"])

@@ -33,15 +33,15 @@ log = logging.getLogger(__name__)
 
 
 class Synthetic(Section):
-    """[ingest.synthetic]: synthetic rows that are added to train, such as those of `textpipe augment`.
+    """[ingest.synthetic]: Synthetic rows that are added to train, such as those of `textpipe augment`.
 
     files: one file or a list; format: guessed from the first name; columns: {field of the task: column}, by default those of the fields'
     names. Rows whose source or target occurs in valid or test are left out.
     ratio: at most this many synthetic rows for each real row of train, chosen by a hash of the row; all rows by default.
-    repeat: how often each real row is written, to balance many synthetic rows; 0 leaves the real rows out, for training on a teacher's
+    repeat: how often each real row is repeated, to balance many synthetic rows; 0 leaves the real rows out, to train on a teacher's
     answers alone (Kim and Rush 2016).
-    tag: a token such as "<BT>" before the sources of synthetic rows. It is one token, which no text can contain, neither a real row nor a
-    text given to the exported model.
+    tag: a token such as "<BT>" before the sources of synthetic rows. It becomes a single token that cannot occur in a text, neither in a
+    real row nor in a text given to the exported model.
     """
 
     files: Path | list[Path]

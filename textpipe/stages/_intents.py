@@ -18,11 +18,11 @@ UNKNOWN_LISTED = 5  # lines with unknown responses that an error names
 class Propagation(Section):
     """[responses.propagation]
 
-    How the intents of examples spread to responses of like wording (Kannan et al. 2016, section 4; mu_np is 1). seed_weight: how firmly an
-    example keeps its intent (s). uniform_weight: how much a node is drawn to all intents alike (mu_pp). threshold: the least probability
-    of a response's intent. margin: how many times as probable as the second it must be. evidence: how much of a response's distribution
-    must come from examples rather than from the uniform one. new_intents: how many intents a round makes of responses drawn among those
-    that have none. rounds: how often it does.
+    How the intents of examples spread to similarly worded responses (Kannan et al. 2016, section 4; mu_np is 1). seed_weight: how firmly an
+    example keeps its intent (s). uniform_weight: how strongly a node is drawn to the uniform distribution over intents (mu_pp).
+    threshold: minimum probability of a response's intent. margin: how many times as probable as the second intent it must be.
+    evidence: how much of a response's distribution must come from examples rather than from the uniform one.
+    new_intents: number of intents that a round creates, from responses drawn among those without one. rounds: number of such rounds.
     """
 
     seed_weight: float = Field(default=10.0, gt=0, le=1e6)

@@ -46,8 +46,8 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """[export]
 
-    golden_rows: data rows, in addition to built-in awkward ones, whose answers are exported with the model and replayed
-    before it is published; warmup_rows: how many of them a server answers before it accepts requests, 0 for none. bounds:
+    golden_rows: number of data rows, in addition to built-in edge cases, whose answers are exported with the model and replayed
+    before it is published; warmup_rows: number of golden rows that a server answers before it accepts requests, 0 for none. bounds:
     the highest values a caller may give for options of the decoder, {beam_size = 32}, in place of the decoder's defaults.
     """
 

@@ -36,30 +36,31 @@ class Config(Section):
     """Where rows come from, and how they are filtered and split.
 
     dataset: the name of a dataset card, or files: one file, a list of files, {column: file} for parallel line files,
-    or {split: any of these}. Paths are relative to the working directory. format: guessed from the first file name.
-    encoding: of text files, "cp1252" for example; by default UTF-8, or detected from the file (and logged).
-    columns: {field of the task: column, or its number from 0}; a field not listed is read from the column of its own name.
+    or {split: any of these}. Paths are relative to the working directory. format: the file format; by default inferred from the first
+    file name.
+    encoding: the encoding of text files, "cp1252" for example; by default UTF-8, or detected from the file (and logged).
+    columns: {field of the task: column, or its number from 0}; a field not listed is read from the column of the same name.
     filter: {column: value or values}; other rows are dropped. White space around a cell is ignored.
     keep: columns kept in addition to the fields, as texts that may be empty, for stages that use them (who wrote a reply, for example); no
     model reads them, and rows that differ only in them are equal.
-    min_count: labels with fewer rows in the train files are dropped, or replaced by rare_label where that is set.
+    min_count: labels with fewer rows than this in the train files are dropped, or replaced by rare_label if it is set.
     rare_label: the label that replaces rare ones.
     split: shares taken from the train rows, by a hash of the source text, for splits without files. Every label stays in
     train, and is in each split whose share of its rows is at least one row.
     drop_duplicates: keep only the first of equal rows of a split.
-    identify_by: fields of the source by which rows are compared: rows that are equal in these get into one split, and count as duplicates
-    and leaks (without the headers of a mail, for example, no two of which are equal). By default all.
+    identify_by: source fields by which rows are compared: rows that are equal in these go into the same split, and count as duplicates
+    and leaks. Leave out the headers of mails, for example, which always differ. By default all source fields.
     on_leak: "drop" removes train rows whose source text occurs in valid or test, and valid rows whose source text
     occurs in test.
     on_invalid: bytes that are invalid in the file's encoding: replace each with U+FFFD, decode them as cp1252, drop their
     row, or raise an error.
     on_bad_rows: whether a row that does not fit its format is an error or is dropped.
-    max_characters: the longest text of a field; on_too_long says how longer ones are handled.
-    on_too_long: drop a row with a longer text than max_characters, cut the text, or raise an error.
-    max_rows: keep at most this many rows of each split, the first ones.
-    require: limits for duplicates, leaks, contradicting labels and rare classes, {max_leakage = 0}; where the rows miss one, the
-    pipeline stops after ingest.
-    synthetic: rows to be added to train, such as back-translations, and how many of them for each real row.
+    max_characters: maximum length of a text in characters; on_too_long says how longer texts are handled.
+    on_too_long: for a text longer than max_characters, drop its row, cut the text, or raise an error.
+    max_rows: keep only the first rows of each split, at most this many.
+    require: limits for duplicates, leaks, contradicting labels and rare classes, {max_leakage = 0}; if the rows violate one, the pipeline
+    stops after ingest.
+    synthetic: synthetic rows, such as back-translations, that are added to train, and how many of them per real row.
     """
 
     task: TaskName

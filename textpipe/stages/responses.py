@@ -35,19 +35,19 @@ class Config(Section):
     merge: which replies count as one: those with equal words ("wording"), or also those with equal lemmas, such as "Thanks, I'll check!"
     and "I will check." ("lemma", for English). Case, punctuation, dates, times, amounts, numbers and names are ignored either way; the
     wording that is suggested contains no date, time, amount, number or name.
-    blocked: words and phrases that no suggestion may hold.
-    intents: a file of lines with a response, its intent and perhaps its polarity (positive, negative or neutral), with tabs between them.
+    blocked: words and phrases that no suggestion may contain.
+    intents: a file with a response, its intent and optionally its polarity (positive, negative or neutral) on each line, separated by tabs.
     No two replies of one intent are suggested together.
     propagation: how these intents spread to the other responses.
     """
 
     task: Annotated[TaskName, AfterValidator(_text_columns.validate_task)]
     file: Path | None = None
-    max_size: int = Field(2000, ge=2, le=2_000_000)  # responses at most
-    min_count: int = Field(2, ge=1)  # training rows that must hold a reply, in any wording
+    max_size: int = Field(2000, ge=2, le=2_000_000)  # maximum number of responses
+    min_count: int = Field(2, ge=1)  # minimum number of training rows with a reply, in any wording
     min_senders: int = Field(5, ge=1)
     sender: str | None = None
-    max_words: int = Field(15, ge=1)  # of a response
+    max_words: int = Field(15, ge=1)  # maximum number of words of a response
     merge: Literal["wording", "lemma"] = "wording"
     blocked: list[str] = []
     intents: Path | None = None

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class Config(Section):
-    """features: the feature of each source field it can be made of; other fields have the default feature of their kind.
+    """features: the feature of every source field that supports it; other fields have the default feature of their kind.
     target: the ids of a target text, where the task answers with text (default: as `features` when those are ids, else
     the defaults of ids). fields: other features for single fields. vocabulary: "joint" learns one set of n-grams for all text fields
     whose features have equal settings, so that an n-gram has the same column in each; "separate" learns one per field. For ids, set

@@ -23,7 +23,7 @@ def locate(model: str) -> Path:
         latest = None if (path / CODECS).exists() else latest_result(path, "tokenize")
         if latest:
             path = latest
-            problem = f"its result {path} is gone; run that pipeline again"
+            problem = f"its result {path} no longer exists; run that pipeline again"
         if path.is_dir():
             if models(path):
                 return path
@@ -105,7 +105,7 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
     ]
     if faults:
         raise ConfigError(
-            f"[tokenize] codec model: {path}: expected {'; '.join(faults)}; take a model that textpipe learned, or leave model out"
+            f"[tokenize] codec model: {path}: expected {'; '.join(faults)}; use a model that textpipe learned, or leave model out"
         )
     piece_type = ModelProto.SentencePiece
     reserved_pieces = {SPACE_SYMBOL + token for token in reserved}

@@ -40,8 +40,8 @@ class ScheduledSampling(Section):
 
     probability: final probability of replacing a word.
     start: updates before the probability starts to rise.
-    steps: updates over which it rises; the inverse sigmoid reaches half of it at half of these.
-    curve: one of the three of Bengio et al. (2015).
+    steps: updates over which the probability rises; the inverse sigmoid reaches half of it after half of these.
+    curve: one of the three curves of Bengio et al. (2015).
     choose: the likeliest word, or one drawn from the model's distribution.
     """
 
@@ -59,16 +59,16 @@ class Settings(Section):
         that fits into memory (training/batching/batch_budget.py). Default for texts: 4096, unless batch_rows is given.
     batch_rows: rows per batch, also together with batch_tokens. Default for classifiers: 64, unless batch_tokens is given.
     accumulate: batches per update. A step is an update, so schedules and all numbers of steps below count updates.
-    num_shapes: maximum number of padded widths of batches. Default: 6 for a model whose step is traced for each width; as
-        many as save padding for a model that takes any width.
+    num_shapes: maximum number of padded widths of batches. Default: 6 for a model whose step is traced for each width; for a model that
+        takes any width, as many as reduce padding.
     clip_norm: scale gradients down to this global norm.
-    clip_tensor_norm: scale the gradient of each weight (a matrix or a vector) by itself down to this norm, before clip_norm.
+    clip_tensor_norm: scale the gradient of each weight (a matrix or a vector) separately down to this norm, before clip_norm.
     clip_value: clip each entry of the gradients to +-this value.
     word_dropout: drop tokens or n-grams of the source fields in training.
-    mixup: interpolate hidden rows of a batch; alpha of the Beta(alpha, alpha) distribution of the shares (Guo et al. 2019). The pooled vector in
-        "pooled", the first hidden layer in "feed_forward".
-    r_drop: weight of the disagreement of two passes with different dropout (Liang et al. 2021), of a label's probabilities or of those of
-        each token; each update computes both.
+    mixup: interpolate hidden vectors of a batch; alpha of the Beta(alpha, alpha) distribution of the mixing weights (Guo et al. 2019).
+        Applies to the pooled vector in "pooled" and to the first hidden layer in "feed_forward".
+    r_drop: weight of the divergence between two passes with different dropout (Liang et al. 2021), in the probabilities of the label or
+        of each token; each update computes both passes.
     ema: decay of an exponential moving average of the weights, which is validated and kept instead; 0.999 is usual.
     precision: "mixed_bfloat16" computes layers and vocabulary logits of updates in bfloat16, with variables, loss and the logits of
         validation in float32. Meant for hardware with bfloat16 units: a CPU without them is slower than in float32. Weights are saved
@@ -81,10 +81,12 @@ class Settings(Section):
     vectors: word vectors that the embeddings of known words start from.
     layer_rates: factors of the learning rate by layer.
     unfreeze: train the layers one after another, from the last; for runs that start from trained weights.
-    scheduled_sampling: texts only. For the model "hybrid", known words are replaced by known words.
+    scheduled_sampling: replace some inputs of the decoder by its own predictions; texts only. For the model "hybrid", known words are
+        replaced by known words.
     class_weight: classifiers only. "balanced" weights the rows of a class by rows / (classes * rows of the class), as scikit-learn;
         a table such as { urgent = 3.0 } multiplies the loss of the rows of a label, 1 for the others. With several labels per row,
-        a label's weight applies where it is given; "balanced" also weights the rows without it, to half of the total each.
+        a label's weight applies to the rows that have it; "balanced" also weights the rows without it, so that either group has half of
+        the total.
     calibration: classifiers only. "temperature" divides the logits by one number, fitted on valid after training, so that
         probabilities match frequencies (Guo et al., 2017). Answers stay the same.
     label_smoothing: share of each target's probability spread evenly over the vocabulary, or over the classes of a label.
@@ -94,7 +96,7 @@ class Settings(Section):
     max_steps: stop after this many updates, if that comes before the end of the last epoch.
     max_minutes: stop after this training time, counted across resumed runs.
     curve_steps: write training loss, learning rate and speed to logs/ after this many steps.
-    metric: the metric by which a validation is best: for keep, for average, and for schedules that depend on validation.
+    metric: the metric that defines the best validation, for keep, for average, and for schedules that depend on validation.
         Default: that of early_stopping, or valid_loss.
     valid_bleu_rows: number of validation rows, evenly spread, to translate for valid_bleu; all by default. If given,
         valid_bleu is measured even if it is not the metric.
@@ -155,7 +157,7 @@ class Settings(Section):
     def trained_weights(self):
         """Embeddings start from one source, and layers are unfrozen one by one only where those below have been trained before."""
         if self.init and self.vectors:
-            raise ValueError("vectors: the embeddings come from init already; leave one of them out")
+            raise ValueError("vectors: init already sets the embeddings; leave one of them out")
         if self.unfreeze and not (self.init or self.vectors):
             raise ValueError("unfreeze: no layer has trained weights; give init or vectors, or leave unfreeze out")
         if (self.unfreeze or self.layer_rates) and self.strategy != "default":

@@ -31,7 +31,7 @@ OF_SPLIT = re.compile(r"_(train|valid|test)$")
 
 
 class Config(Section):
-    """format = "babi"; reads a file, a folder of files or a tar archive.
+    """format = "babi". Reads a file, a folder of files or a tar archive.
 
     tasks: numbers of the tasks to read from a folder or an archive; all by default.
     pattern: glob pattern of the file names; by default "*_train.txt" for train and valid and "*_test.txt" for test.
@@ -136,7 +136,7 @@ def questions(
             continue
         if not story or not text.strip() or not cells[0].strip():
             missing = "sentence before it" if not story else "text" if not text.strip() else "answer"
-            repairs.bad_row(f"{place}, line {at}", f"a question without {missing}", "mend the line")
+            repairs.bad_row(f"{place}, line {at}", f"a question without {missing}", "correct the line")
             continue
         facts = cells[1].split() if len(cells) > 1 else []
         supporting = " ".join(str(numbers[int(fact)]) for fact in facts if fact.isdigit() and int(fact) in numbers)

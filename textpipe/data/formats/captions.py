@@ -28,12 +28,12 @@ TOKEN_LINE = re.compile(r"([^\t#]+)#(\d+)\t")
 
 
 class Config(Section):
-    """format = "captions", or a table.
+    """format = "captions".
 
     images: the folder or archive of the pictures, relative to the file; by default names are relative to the file's folder.
     image: the column of the pictures' names. captions: the columns of the captions.
-    split_column: a column that names each row's split. splits: its value for each split, {train = "train", test = "val"}.
-    lists: for each split, a file of the pictures' names, one a line, relative to the file; pictures of no list are left out.
+    split_column: a column that names each row's split. splits: the value of split_column for each split, {train = "train", test = "val"}.
+    lists: for each split, a file of picture names, one per line, with its path relative to the data file; pictures in no list are left out.
     """
 
     kind: Literal["captions"] = "captions"
@@ -102,7 +102,9 @@ def read_tokens(source: Path, repairs: Repairs, columns: Sequence[str | int]) ->
             match = TOKEN_LINE.match(line)
             if match is None:
                 if line.strip():
-                    repairs.bad_row(f"{source}, line {at}", "no NAME#NUMBER, tab and caption", "mend the line")
+                    repairs.bad_row(
+                        f"{source}, line {at}", "expected NAME#NUMBER, a tab and a caption", "correct the line"
+                    )
                 continue
             rows.positions.append(at - 1)
             rows.lines.append(at)

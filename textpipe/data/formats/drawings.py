@@ -1,4 +1,4 @@
-"""Drawings of simple shapes, one a line in a column of a TSV file, rendered to PNG pictures (textpipe/data/raster.py).
+"""Drawings of simple shapes, one per line in a column of a TSV file, rendered to PNG pictures (textpipe/data/raster.py).
 
 drawing<TAB>caption
 48x48 #f4f1ea; circle 12,20 9 #d62f2f<TAB>a large red circle at the left
@@ -37,7 +37,7 @@ def read(source: Path, config: Config, repairs: Repairs, columns: Sequence[str |
                     rows.columns[index][at] = base64.b64encode(picture).decode("ascii")
                     mask.append(True)
                 except ValueError as error:
-                    repairs.bad_row(f"{source}, line {rows.lines[at]}", str(error), "mend the drawing")
+                    repairs.bad_row(f"{source}, line {rows.lines[at]}", str(error), "correct the drawing")
                     mask.append(False)
             rows = rows.keep(mask)
         yield rows

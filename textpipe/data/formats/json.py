@@ -29,7 +29,7 @@ class Config(Section):
     kind: Literal["json"] = "json"
     columns: tuple[str, ...] | None = None
     keys: dict[str, str] | None = None
-    key: str | None = None  # key of the list with the rows of splits that `keys` does not name; none: the document
+    key: str | None = None  # key of the list with the rows of splits that `keys` does not name; by default the document
     member: str | None = None  # the file inside a zip archive
 
     @field_validator("keys")

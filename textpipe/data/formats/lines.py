@@ -18,7 +18,7 @@ MAX_CHARACTERS = 1 << 24  # characters of all files held in memory at once
 
 
 class Config(Section):
-    """format = "lines". The source is { en = "train.en", de = "train.de" }, or one file that is the column "text".
+    """format = "lines". The source is { en = "train.en", de = "train.de" }, or one file whose lines are the column "text".
 
     member: the file inside a zip archive; the same name is used for all archives.
     """

@@ -22,7 +22,7 @@ BATCH_MAILS = 500  # fewer than BATCH_ROWS because mails are longer than lines
 
 
 class Config(Section):
-    """format = "mail"; pattern selects the files of a folder, including subfolders."""
+    """format = "mail"."""
 
     kind: Literal["mail"] = "mail"
     pattern: str = "*"  # glob pattern of the files to read in a folder, including subfolders

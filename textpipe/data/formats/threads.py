@@ -1,4 +1,4 @@
-"""Threads: a mailbox as messages and their answers, one row a message.
+"""Threads: a mailbox as messages and their answers, one row per message.
 
 A mailbox is an mbox file, a Maildir, a folder of raw mails (.eml), or a list of these, such as the inbox and the sent mail.
 data/mail/threading.py says how an answer is found. Bounces, automatic answers, invitations and digests are left out and counted.
@@ -40,11 +40,12 @@ log = logging.getLogger(__name__)
 class Config(Section):
     """format = { kind = "threads", me = ["ann@example.org"] }
 
-    me: your addresses, or "@example.org" for all of a domain. Rows are then the mails of others, answered if one of these
-    addresses answered; if empty, every mail is a message, answered if anybody but its writer did.
-    answers: the first answer of a mail only, or a row for each.
+    me: your addresses, or "@example.org" for a whole domain. Rows are then the mails of others, and a mail is answered if one of these
+    addresses answered it; if empty, every mail is a row, and is answered if anybody but its writer answered it.
+    answers: only the first answer to a mail, or one row for each answer.
     unanswered: keep or drop mails without an answer.
-    subject_days: an answer that names no mail is looked for among mails of its subject, at most this many days older; 0: not at all.
+    subject_days: an answer that does not refer to a mail is matched with mails of the same subject, at most this many days older; 0
+    disables this.
     pattern: glob pattern of the files to read in a folder that is not a Maildir, including subfolders.
     """
 
@@ -199,7 +200,7 @@ def mailbox_owners(mailbox: Mailbox, index: threading.Index, me: Sequence[str]) 
             f"{index.people[person] or 'nobody'} ({count:,})" for person, count in writers.most_common(MOST_FREQUENT)
         )
         raise DataError(
-            f"{mailbox.name}: me: no mail is from {address}, nor to it; give the addresses you write from. Most mails are from {frequent}"
+            f"{mailbox.name}: me: no mail is from or to {address}; give the addresses you write from. Most mails are from {frequent}"
         )
     return frozenset(person for person in writers if addresses.matches(index.people[person], me))
 
@@ -222,7 +223,7 @@ def nobody_answers(mailbox: Mailbox, index: threading.Index, me: Sequence[str]) 
     replies = sum(mail.is_reply for mail in index.mails)
     who = join_names(me) if me else "anybody"
     return DataError(
-        f"{mailbox.name}: no mail here is an answer by {who} to another one here: {len(index.mails):,} mails, {replies:,} of them answers to "
-        f"mails that are missing ({index.counts['missing_starts']:,}) or by others; give received and sent mail together: "
+        f"{mailbox.name}: found no answer by {who} to another mail of this mailbox: {len(index.mails):,} mails, {replies:,} of them answers to "
+        f"missing mails ({index.counts['missing_starts']:,}) or by other people; give received and sent mail together: "
         'files = ["inbox", "sent"]'
     )

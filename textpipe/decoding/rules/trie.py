@@ -52,7 +52,7 @@ def encode_lines(lines, codec, path):
         if codec.unk_id in tokens:
             raise ConfigError(
                 f"{path}, line {number}: {line!r} has a word or character that the vocabulary lacks, so it can never "
-                "be answered; drop the line or train with a subword codec (unigram, bpe)"
+                "be generated; drop the line or train with a subword codec (unigram, bpe)"
             )
     return ids
 

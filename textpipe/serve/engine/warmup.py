@@ -99,7 +99,7 @@ def check_golden_rows(version: Version, rows: list[dict[str, Any]]) -> None:
         if (same and not close) or num_different > max(1, NEAR_TIES * len(rows)):
             raise ModelError(
                 f"{version.path}: golden row {format_row(row_inputs(row, signature))} is answered {answer.decode('utf-8', 'replace')!r} "
-                f"({score:.6g}) where the export says {expected!r} ({expected_score:.6g}); copy it again"
+                f"({score:.6g}) where the export recorded {expected!r} ({expected_score:.6g}); copy the model again"
             )
 
 

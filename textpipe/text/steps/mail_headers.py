@@ -16,7 +16,7 @@ NAME = re.compile(r"[!-9;-~]+")  # RFC 5322, section 3.6.8
 
 
 class Config(Section):
-    """keep: the names of the headers that stay, in any case; by default those that the sender's program writes, but for the date."""
+    """keep: names of the headers to keep, case-insensitive; by default those that the sender's mail program writes, except the date."""
 
     kind: Literal["mail_headers"] = "mail_headers"
     keep: list[str] = list(WRITTEN_BY_THE_SENDER)

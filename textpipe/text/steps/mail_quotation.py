@@ -1,4 +1,4 @@
-"""Remove the quoted text of the mail that a mail answers."""
+"""Remove the quoted text of the mail that is answered."""
 
 from typing import Literal
 

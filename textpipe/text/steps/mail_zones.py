@@ -1,4 +1,4 @@
-"""Keep the newest message of a mail alone: what its sender wrote."""
+"""Keep only the newest message of a mail: what its sender wrote."""
 
 from typing import Literal
 

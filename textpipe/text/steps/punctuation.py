@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Config(Section):
-    """Every mark of punctuation becomes a space, but for apostrophes and hyphens inside words: "Well-read, isn't he?" -> "Well-read  isn't he "."""
+    """Every punctuation mark becomes a space, except apostrophes and hyphens inside words: "Well-read, isn't he?" -> "Well-read  isn't he "."""
 
     kind: Literal["punctuation"] = "punctuation"
 

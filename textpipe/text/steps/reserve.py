@@ -8,12 +8,12 @@ from textpipe.text.patterns import escape_replacement
 
 
 class Config(Section):
-    """Added by normalize to the steps of every text field where [ingest.synthetic] has a tag: a text that contains the token is not taken
-    for a tagged one.
+    """Added by normalize to the steps of every text field where [ingest.synthetic] has a tag: a text that contains the token is not
+    mistaken for a tagged one.
     """
 
     kind: Literal["reserve"] = "reserve"
-    token: str = "<BT>"  # the token, which gets a space behind its first character
+    token: str = "<BT>"  # the token; wherever a text contains it, a space is put after its first character
 
 
 def apply(text, config):

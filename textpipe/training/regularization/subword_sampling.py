@@ -14,7 +14,7 @@ from textpipe.errors import ConfigError
 class SubwordSampling(Section):
     """Which sides are sampled, and how far from the codec's own segmentation. Give either alpha or dropout.
 
-    alpha: for the codec unigram; a segmentation is drawn with its probability to this power (Kudo, 2018). 0.1 is strong
+    alpha: for the codec unigram; a segmentation is drawn with its probability raised to this power (Kudo, 2018). 0.1 is strong
         (rows of Multi30k become twice as long), 0.5 weak.
     dropout: for the codec bpe; the share of merges skipped at random (Provilkov et al., 2020). 0.1 is usual.
     """

@@ -8,10 +8,13 @@ from textpipe.config.sections import Section
 
 
 class Config(Section):
-    """Divides the run into `parts` of equally many updates and multiplies the rate by `rate` at the start of each but the `first`."""
+    """Divides the run into `parts` parts of equally many updates.
+
+    Multiplies the learning rate by `rate` at the start of each part after the `first`.
+    """
 
     kind: Literal["steps"] = "steps"
-    parts: int = Field(default=4, ge=1)  # 100 epochs in 4 parts: a new rate every 25 epochs
+    parts: int = Field(default=4, ge=1)  # number of parts; 100 epochs in 4 parts have a new rate every 25 epochs
     first: int = Field(default=1, ge=1)  # parts with the full rate
     rate: float = Field(default=0.5, gt=0, le=1)  # factor between one part and the next
     warmup_steps: int = Field(default=0, ge=0)  # steps of linear warm-up from 0

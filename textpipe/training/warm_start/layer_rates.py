@@ -20,7 +20,7 @@ PART = re.compile(r"(?:field_\w+/)?encoder/(?:layers/)?[^/]+")
 class LayerRates(Section):
     """Factors of the learning rate; all that apply to a weight are multiplied.
 
-    decay: each layer below the last has the factor of the one above times this; Howard and Ruder use 1 / 2.6.
+    decay: the factor of each layer is that of the layer above times this; Howard and Ruder use 1 / 2.6.
     patterns: factors by name of weights, as in freeze: { encoder = 0.1 }.
     """
 

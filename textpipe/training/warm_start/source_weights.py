@@ -35,7 +35,7 @@ class Init(Section):
     """Weights of another run to start from.
 
     from: a train artifact, data/artifacts/latest/PIPELINE for the latest of a pipeline, or saved_models/NAME[/VERSION]. From a model of another
-        kind with an encoder, such as a language model for "pooled", the encoder alone is taken over.
+        kind with an encoder, such as a language model for "pooled", only the encoder is taken over.
     only: the parts to take over, named as in freeze; by default all, which then must all fit.
     """
 

@@ -93,7 +93,7 @@ class WordVectors:
         if not self.vectors:
             raise ConfigError(
                 f"[train] vectors.file: {self.path} has none of the words of {', '.join(self.fields)}; are they of the same language and case? "
-                "Words are compared as [normalize] leaves them"
+                "Words are compared after [normalize]"
             )
         for field, count in report["fields"].items():
             log.info("vectors: %d of %d tokens of %s are in %s", count["found"], count["of"], field, self.path)
