@@ -133,11 +133,12 @@ def page(folder: Path, pictures: str) -> str:
         raise DataError(f"{folder}: expected results of `textpipe lab run`, found none; run an experiment first")
     known = plugins.names(PACKAGE)
     minutes = sum(result["processor_seconds"] for result in results) / 60
+    option = "" if pictures == str(folder) else f" --pictures {pictures}"
     lines = [
         "# Laboratory",
         "",
         "Common claims about training, tested by experiment. Each section is the result of `textpipe lab run NAME`; this page is the",
-        f"output of `textpipe lab report {folder}`. Figures are means over seeds with 95 % t intervals [low, high]. Differences are",
+        f"output of `textpipe lab report {folder}{option}`. Figures are means over seeds with 95 % t intervals [low, high]. Differences are",
         "paired by seed; those whose interval contains zero are not significant. The results hold for the data and sizes named.",
         f"The experiments below took {minutes:.0f} minutes of processor time.",
         "",
