@@ -1,12 +1,17 @@
-"""Requests that wait for a batch, and the call that answers a batch."""
+"""Requests that wait for a batch, and the call that answers a batch.
+
+A call's memory grows with the bytes of its texts, up to 150 times as much for n-grams. Rows of more than CALL_BYTES are answered in
+several calls, between which the requests may end.
+"""
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from textpipe.serve.engine import search_limits
 from textpipe.serve.engine.batch_outputs import BatchOutputs, OutputSlice
 from textpipe.serve.engine.errors import ServingError
 from textpipe.serve.engine.model_version import Signature, Version
@@ -17,6 +22,8 @@ Tensors = dict[str, np.ndarray]
 Outputs = Mapping[str, np.ndarray]
 MAX_LENGTH_GAP = 2  # texts of a batch are at most 2^2 times longer or shorter than its oldest
 TEXT = "O"  # the type character of arrays of texts
+ENDED = ("DEADLINE_EXCEEDED", "CANCELLED")  # errors that end all requests of a batch
+CALL_BYTES = 1 << 20  # of the texts of a call, unless one row has more
 
 
 def ignore(request: "Request") -> None:
@@ -115,18 +122,15 @@ def length_bucket(tensors: Tensors) -> int:
 def run_batch(batch: list[Request]) -> tuple[list[Outputs | Exception], float]:
     """A result or an exception for each request, and the seconds it took; never raises."""
     start = time.monotonic()
-    signature = batch[0].signature
     # The latest deadline, on the clock that a graph reads.
     deadline = time.time() + max(request.deadline for request in batch) - start
     try:
         if len(batch) == 1:
-            return [signature.call(batch[0].tensors, deadline)], time.monotonic() - start
-        outputs = signature.call(
-            {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors},
-            deadline,
-        )
+            return [call_in_parts(batch, batch[0].tensors, deadline)], time.monotonic() - start
+        joined = {name: np.concatenate([request.tensors[name] for request in batch]) for name in batch[0].tensors}
+        outputs = call_in_parts(batch, joined, deadline)
     except Exception as error:
-        if len(batch) == 1 or (isinstance(error, ServingError) and error.code == "DEADLINE_EXCEEDED"):
+        if len(batch) == 1 or (isinstance(error, ServingError) and error.code in ENDED):
             return [error] * len(batch), time.monotonic() - start
         # One bad text must not fail the other requests.
         return [run_batch([request])[0][0] for request in batch], time.monotonic() - start
@@ -136,3 +140,41 @@ def run_batch(batch: list[Request]) -> tuple[list[Outputs | Exception], float]:
         results.append(OutputSlice(batch_outputs, begin, begin + request.rows))
         begin += request.rows
     return results, time.monotonic() - start
+
+
+def call_in_parts(batch: list[Request], tensors: Tensors, deadline: float) -> Outputs:
+    """The outputs of a batch's tensors, in several calls if their texts have more than CALL_BYTES.
+
+    Raises what a call raises; ServingError between two calls if the deadline, in Unix seconds, has passed or no client waits any more.
+    """
+    signature = batch[0].signature
+    if (
+        sum(request.rows << request.length for request in batch if request.length) <= CALL_BYTES
+    ):  # at most so many bytes
+        return signature.call(tensors, deadline)
+    outputs: list[Outputs] = []
+    for rows in parts(tensors):
+        if outputs and time.time() > deadline:
+            raise search_limits.deadline_exceeded()
+        if outputs and all(is_abandoned(request) for request in batch):
+            raise ServingError("CANCELLED", "the client disconnected")
+        outputs.append(signature.call({name: array[rows] for name, array in tensors.items()}, deadline))
+    return {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
+
+
+def parts(tensors: Tensors) -> Iterator[slice]:
+    """Consecutive rows of at most CALL_BYTES of text, or single rows."""
+    sizes = np.sum([list(map(len, array.tolist())) for array in tensors.values()], axis=0)
+    begin, total = 0, 0
+    for row, size in enumerate(sizes.tolist()):
+        if row > begin and total + size > CALL_BYTES:
+            yield slice(begin, row)
+            begin, total = row, 0
+        total += size
+    yield slice(begin, len(sizes))
+
+
+def is_abandoned(request: Request) -> bool:
+    """Whether nobody waits for a request that runs."""
+    disconnected = request.disconnected
+    return request.outcome is not None or (disconnected is not None and disconnected())
