@@ -1,6 +1,6 @@
 """Multi30k en-de from the parallel rows alone, trained in both directions at once and then in one (Ding et al. 2021, bidirectional training).
 
-    TEXTPIPE_DATA=... python benchmarks/bidirectional.py FOLDER [--seed 1] [--epochs 16] [--final-epochs 30] [--reverse]
+    TEXTPIPE_DATA=... python benchmarks/bidirectional.py FOLDER [--seed 1] [--epochs 16] [--final-epochs 10] [--reverse]
         [-s KEY=VALUE ...] [-b KEY=VALUE ...] [-f KEY=VALUE ...]
 
 The first model reads each training row twice, as it is and with source and target exchanged; the second begins with its weights and
@@ -16,7 +16,7 @@ import os
 import platform
 from pathlib import Path
 
-from back_translation import FORWARD, REVERSE, Steps
+from back_translation import FORWARD, PIPELINES, REVERSE, Steps
 
 RESULTS = Path(__file__).parent / "results" / "bidirectional.json"
 
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--final-epochs", type=int, default=30)
+    parser.add_argument("--final-epochs", type=int, default=10)
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("-s", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("-b", dest="both_settings", action="append", default=[], metavar="KEY=VALUE")
@@ -65,7 +65,10 @@ def main():
         *options.both_settings,
     ]
     first_name, final_name = f"both_{options.seed}", f"{'de_en' if options.reverse else 'en_de'}_{options.seed}"
-    first = steps.train(first_name, FORWARD, first_name, both_settings)
+    file = folder / f"{first_name}.toml"
+    file.write_bytes((PIPELINES / f"{FORWARD}.toml").read_bytes())
+    steps.run(first_name, "train", str(file), *(word for setting in both_settings for word in ("-s", setting)))
+    first = str(folder / "artifacts" / "latest" / first_name)
     final_settings = [
         *shared,
         f"train.epochs={options.final_epochs}",
@@ -73,8 +76,8 @@ def main():
         "train.schedule={ kind = 'cosine', warmup_steps = 200 }",
         "train.average={ last = 5 }",
         "model.dropout=0.25",
-        f"train.init.from={first['saved_model']}",
-        f"tokenize.codec={{ kind = 'unigram', model = {str(folder / 'artifacts' / 'latest' / first_name)!r} }}",
+        f"train.init.from={first}",
+        f"tokenize.codec={{ kind = 'unigram', model = {first!r} }}",
         *options.final_settings,
     ]
     final = steps.train(final_name, REVERSE if options.reverse else FORWARD, final_name, final_settings)
@@ -82,7 +85,7 @@ def main():
         "seed": options.seed,
         "direction": "de-en" if options.reverse else "en-de",
         "settings": {"both": both_settings, "final": final_settings},
-        "metrics": {"both": first["metrics"], "final": final["metrics"]},
+        "metrics": final["metrics"],
         "minutes": {step: spent for step, spent in steps.minutes().items() if step in (first_name, final_name)},
         "cores": os.cpu_count(),
         "python": platform.python_version(),

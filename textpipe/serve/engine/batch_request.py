@@ -148,9 +148,8 @@ def call_in_parts(batch: list[Request], tensors: Tensors, deadline: float) -> Ou
     Raises what a call raises; ServingError between two calls if the deadline, in Unix seconds, has passed or no client waits any more.
     """
     signature = batch[0].signature
-    if (
-        sum(request.rows << request.length for request in batch if request.length) <= CALL_BYTES
-    ):  # at most so many bytes
+    upper_bound = sum(request.rows << request.length for request in batch if request.length)
+    if upper_bound <= CALL_BYTES:
         return signature.call(tensors, deadline)
     outputs: list[Outputs] = []
     for rows in parts(tensors):

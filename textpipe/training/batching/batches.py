@@ -124,7 +124,7 @@ class Plan:
         return [count_batches(self.select(self.buckets, number)) for number in range(1, epochs + 1)]
 
     def select(self, buckets: list[Bucket], epoch: int) -> list[Bucket]:
-        """The buckets with the rows that the curriculum allows in an epoch; calls with epoch 0 leave no row out."""
+        """The buckets with the rows that the curriculum allows in an epoch; all rows in epoch 0, which is that of validation."""
         if self.curriculum is None or self.ranks is None or not 0 < epoch <= self.curriculum.epochs:
             return buckets
         allowed = self.ranks < max(1, round(curriculum.competence(self.curriculum, epoch) * self.num_rows))

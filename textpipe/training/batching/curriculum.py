@@ -1,7 +1,7 @@
 """A curriculum: the first epochs train on the shortest rows, later ones on longer rows as well (Platanios et al. 2019; Bengio et al. 2009).
 
-The difficulty of a row is its number of tokens. The competence, the share of the rows that an epoch trains on, is the square root of
-equation 8 of Platanios et al., with epochs in place of updates: c(e) = min(1, sqrt(e (1 - c0^2) / E + c0^2)) before epoch e + 1.
+The difficulty of a row is its number of tokens. The competence, the share of the rows that an epoch trains on, is the square-root
+competence of Platanios et al. with epochs in place of updates: min(1, sqrt(e (1 - c0^2) / E + c0^2)) after e epochs.
 """
 
 import math
@@ -40,6 +40,6 @@ def ranks(lengths: Mapping[str, Sequence[int] | np.ndarray]) -> np.ndarray:
     """
     total = np.sum([np.asarray(tokens, np.int64) for tokens in lengths.values()], axis=0)
     order = np.argsort(total, kind="stable")
-    places = np.empty(len(order), np.int64)
-    places[order] = np.arange(len(order))
-    return places
+    rank_of_row = np.empty(len(order), np.int64)
+    rank_of_row[order] = np.arange(len(order))
+    return rank_of_row
