@@ -168,6 +168,36 @@ def test_a_small_table_has_a_row_in_each_requested_split(tmp_path):
         )
 
 
+def test_labels_of_one_row_each_are_named_as_the_cause_of_an_empty_split(tmp_path):
+    unique = [(f"text {n}", f"ID {n}") for n in range(300)]
+    with pytest.raises(
+        DataError,
+        match=r"^valid: no rows left: every label .*, and 300 of its 300 labels occur in one row only; choose",
+    ):
+        run(tmp_path, files=write_tsv(tmp_path / "a.tsv", unique))
+    mixed = [(f"text {n}", f"ID {n}" if n % 40 else "usual") for n in range(300)]
+    with pytest.raises(DataError, match=r"29\d of its 29\d labels occur in one row only; .*min_count = 2"):
+        run(tmp_path, files=write_tsv(tmp_path / "b.tsv", mixed), split={"test": 0.01})
+    first = [(f"text {n}", f"ID {n}") for n in range(300)]
+    with pytest.raises(DataError, match="20 of its 20 labels occur in one row only"):
+        run(tmp_path, files=write_tsv(tmp_path / "c.tsv", first), max_rows=20)
+
+
+@pytest.mark.parametrize(
+    ("task", "columns"),
+    [("classify", {"text": "a", "label": "a"}), ("classify", {"label": "text"}), ("multi_label", {"text": "labels"})],
+)
+def test_one_column_as_source_and_as_label_is_refused(task, columns):
+    with pytest.raises(
+        ValueError, match="is the column of the source 'text' and of the target 'labels?'.*choose another column"
+    ):
+        ingest.Config(task=task, files="a.tsv", columns=columns)
+
+
+def test_a_text_may_be_copied_to_itself():
+    ingest.Config(task="translate", files="a.tsv", columns={"source": "a", "target": "a"})
+
+
 def test_labels_that_max_rows_excludes_from_train_are_excluded_from_the_other_splits(tmp_path):
     rows = [(f"text {n}", f"label {n // 20}") for n in range(2_000)]
     splits, stats = run(tmp_path, files=write_tsv(tmp_path / "a.tsv", rows), max_rows=100)

@@ -8,6 +8,7 @@ import json
 import re
 import zipfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -755,3 +756,70 @@ def test_profiles_agree_with_counting_in_python():
     for percentile in (1, 5, 25, 50, 75, 95, 99):
         rank = -(-len(values) * percentile // 100)
         assert table["characters"][f"p{percentile}"] == values[rank - 1]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "cp1252"])
+@pytest.mark.parametrize("name, mark", [("a.csv", ","), ("a.tsv", "\t")])
+def test_lines_that_end_in_carriage_returns_alone_are_lines(tmp_path, name, mark, encoding):
+    expected = [(f"Größe {number}" * 3, "yes") for number in range(60_000)]  # more than a block
+    text = "".join(f"{text}{mark}{label}\r" for text, label in [("text", "label"), *expected])
+    path = written(tmp_path, name, text.encode(encoding))
+    rows, positions, _ = read(path, encoding=None if encoding == "utf-8" else encoding)
+    assert rows == expected and positions == list(range(len(expected)))
+
+
+def test_json_lines_that_end_in_carriage_returns_alone_are_lines(tmp_path):
+    path = written(tmp_path, "a.jsonl", '{"text": "a", "label": "b"}\r{"text": "c", "label": "d"}')
+    assert read(path)[0] == [("a", "b"), ("c", "d")]
+
+
+def test_a_single_carriage_return_among_line_feeds_is_named_with_its_cure(tmp_path):
+    path = written(tmp_path, "a.csv", "text,label\na,b\nc\rd,e\n")
+    with pytest.raises(
+        DataError, match=r"a.csv, line 3: a carriage return \(CR\) outside of quotes.*LF or CRLF, or quote"
+    ):
+        read(path)
+    assert read(written(tmp_path, "b.csv", 'text,label\na,b\n"c\rd",e\n'))[0] == [("a", "b"), ("c\rd", "e")]
+
+
+@pytest.mark.parametrize(
+    "form, files, split",
+    [
+        ({"kind": "csv"}, ["a.csv", "b.csv", "a.csv"], "train"),
+        ({"kind": "csv"}, ["a.csv", "./a.csv"], "train"),
+        ({"kind": "csv"}, {"train": "b.csv", "test": ["a.csv", "a.csv"]}, "test"),
+        ({"kind": "lines"}, {"en": ["a.csv", "a.csv"], "de": ["b.csv", "b.csv"]}, "train"),
+        ({"kind": "threads"}, ["a.csv", "a.csv"], "train"),
+    ],
+)
+def test_a_file_named_twice_is_refused(tmp_path, monkeypatch, form, files, split):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.csv", "b.csv"):
+        written(tmp_path, name, "text,label\na,b\n")
+    with pytest.raises(DataError, match=rf"a\.csv.*: is named twice for {split}.*name it once"):
+        sources.locate(None, with_paths(files), Plugin.check(sources.PACKAGE, form), [])
+
+
+def with_paths(files):
+    if isinstance(files, dict):
+        return {name: with_paths(value) for name, value in files.items()}
+    return [Path(name) for name in files] if isinstance(files, list) else Path(files)
+
+
+def test_a_file_for_train_and_another_split_is_refused(tmp_path):
+    path = written(tmp_path, "a.csv", "text,label\na,b\n")
+    options = Plugin.check(sources.PACKAGE, "csv")
+    with pytest.raises(DataError, match=r"a.csv: is named for train and for test, .*name another file"):
+        sources.locate(None, {"train": path, "test": path}, options, [])
+    document = Plugin.check(sources.PACKAGE, {"kind": "json", "keys": {"train": "x", "test": "y"}})
+    assert sources.locate(None, {"train": path, "test": path}, document, []).keys() == {"train", "test"}
+    with pytest.raises(DataError, match="for train and for test"):
+        sources.locate(
+            None, {"train": path, "test": path}, Plugin.check(sources.PACKAGE, {"kind": "json", "key": "x"}), []
+        )
+
+
+def test_one_text_with_several_translations_is_no_file_named_twice(tmp_path):
+    paths = [written(tmp_path, f"{name}.txt", "a\n") for name in "abc"]
+    files = {"en": [paths[0], paths[0]], "de": paths[1:]}
+    assert len(sources.locate(None, files, Plugin.check(sources.PACKAGE, "lines"), [])["train"]) == 2

@@ -9,7 +9,7 @@ that are not the caller's fault (docs/command_line.md). Internal mistakes fail a
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -25,6 +25,17 @@ class ConfigError(TextpipeError):
 
 class DataError(TextpipeError):
     """Rows, files or a dataset are missing or invalid."""
+
+
+class ColumnError(DataError):
+    """A file lacks a column, or has several of its name.
+
+    source: the file, for messages; names: the columns that it has.
+    """
+
+    def __init__(self, message: str, source: str, column: str, names: Sequence[str]):
+        super().__init__(message)
+        self.source, self.column, self.names = source, column, list(names)
 
 
 class ArtifactError(TextpipeError):

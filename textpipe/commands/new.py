@@ -55,9 +55,17 @@ def list_callback(context: click.Context, _: click.Parameter, value: bool) -> No
 )
 @click.option("--encoding", help="Encoding, if not UTF-8: cp1252, utf-16, ...")
 @click.option(
+    "--on-bad-rows",
+    type=click.Choice(["error", "drop"]),
+    default="error",
+    help="Whether a row that does not fit its format is an error or is dropped, here and by ingest.",
+)
+@click.option(
     "--output", type=FILE, help="Pipeline file to write.  [default: pipelines/NAME.toml, after the data file]"
 )
-def command(task, files, data, mbox, me, train, valid, test, columns, format, header, encoding, output) -> None:
+def command(
+    task, files, data, mbox, me, train, valid, test, columns, format, header, encoding, on_bad_rows, output
+) -> None:
     """Write a pipeline file for your own data.
 
     TASK is classify, multi_label, translate, reply, suggest, pretrain, qa, table_qa or caption. FILES are the data: TSV, CSV, JSONL,
@@ -78,8 +86,9 @@ def command(task, files, data, mbox, me, train, valid, test, columns, format, he
         scaffold.write_trigger(files, me, trigger)
     try:
         scaffold.write(
-            task, files, columns, path, format=form, header=header == "first", encoding=encoding, trigger=trigger
-        )
+            task, files, columns, path,
+            format=form, header=header == "first", encoding=encoding, on_bad_rows=on_bad_rows, trigger=trigger,
+        )  # fmt: skip
     except TextpipeError:
         if trigger:  # both files or none, so that the command can be repeated
             trigger.unlink()

@@ -129,17 +129,18 @@ class RowReader:
                     continue
                 num_rows = raw.positions[-1] + 1
                 self.read[split] += len(raw)
-                yield self._clean(raw), start
+                yield self.clean(raw), start
             start += num_rows
         self.num_rows = start
 
-    def _clean(self, rows: Rows) -> Rows:
+    def clean(self, rows: Rows, *, open_files: bool = True) -> Rows:
+        """Filter, repair and parse rows; open_files: also parse cells that name files, such as pictures."""
         if self.accepted:
             rows = self._filter(rows)
         rows = self.repairs.repair(rows)
         rows = self.repairs.drop_empty(rows, self.required)
         for field_index, cells in enumerate(self.cells):
-            if hasattr(cells, "parse"):
+            if hasattr(cells, "parse") and (open_files or not hasattr(cells, "parser")):
                 rows = self._parse(rows, field_index)
         # A list can hold nothing: a story of no sentences is blank too.
         lists = [index for index in self.required if getattr(self.cells[index], "LISTS", False)]

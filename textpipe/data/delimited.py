@@ -54,9 +54,14 @@ def read(path: Path, config: Delimited, repairs: Repairs, columns: Sequence[str 
     )
 
 
+def likely_delimiter(cells: Sequence[str]) -> str | None:
+    """The common delimiter that a header read as one cell contains, if any."""
+    return next((mark for mark in (";", "\t", ",", "|") if len(cells) == 1 and mark in cells[0]), None)
+
+
 def delimiter_hint(cells: Sequence[str]) -> str:
     """Return a hint for an error message if a one-cell header contains another common delimiter, else ""."""
-    delimiter = next((mark for mark in (";", "\t", ",", "|") if len(cells) == 1 and mark in cells[0]), None)
+    delimiter = likely_delimiter(cells)
     if delimiter is None:
         return ""
     shown = "\\t" if delimiter == "\t" else delimiter
@@ -135,7 +140,11 @@ def read_quoted(path: Path, config: Delimited, repairs: Repairs, columns: Sequen
             break
         except csv.Error as error:
             position += 1
-            repairs.bad_row(f"{path}, line {line}", f"not valid CSV: {error}", "fix the quotes")
+            problem, cure = f"not valid CSV: {error}", "fix the quotes"
+            if "new-line character" in str(error):
+                problem = "a carriage return (CR) outside of quotes, where other lines end with LF"
+                cure = "end all lines with LF or CRLF, or quote the cell"
+            repairs.bad_row(f"{path}, line {line}", problem, cure)
             continue
         if not width:
             if not "".join(row).strip():

@@ -71,12 +71,13 @@ class Repairs:
     on_too_long: Literal["drop", "cut", "error"] = "drop"
     encoding: str | None = None
     encodings: dict[str, Encoding] = field(default_factory=dict)  # of files that are not UTF-8
+    drop_option: str = 'on_bad_rows = "drop"'  # how the caller says so, for messages
     list_columns: frozenset[str | int] = frozenset()  # whose cells may be lists, for their kinds to parse
 
     def bad_row(self, location: str, problem: str, cure: str) -> None:
         """Count a row to be dropped and log the first ones, or raise DataError, depending on on_bad_rows."""
         if self.on_bad_rows == "error":
-            raise DataError(f'{location}: {problem}; {cure}, or drop such rows with on_bad_rows = "drop"')
+            raise DataError(f"{location}: {problem}; {cure}, or drop such rows with {self.drop_option}")
         self.counts["bad_rows"] += 1
         if self.counts["bad_rows"] <= NUM_NAMED:
             log.info("%s: %s; the row is dropped", location, problem)

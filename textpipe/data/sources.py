@@ -1,5 +1,6 @@
 """Locate the files or dataset that rows come from, as sources per split, and read them by their format."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from textpipe.errors import DataError, suggest
 Source = Path | dict[str, Path]  # a file or folder, or {column: file} for parallel line files
 
 PACKAGE = "data.formats"
+
+log = logging.getLogger(__name__)
 
 
 def infer_format(files: Any) -> str | None:
@@ -98,7 +101,39 @@ def locate(
         for source in sources:
             for path in source.values() if isinstance(source, dict) else [source]:
                 text_file.check_exists(path)
+    if dataset is None:
+        check_distinct(origin, options)
     return origin
+
+
+def check_distinct(origin: dict[str, list[Source]], options: Section) -> None:
+    """Raise DataError for a file that is read twice for a split, whose rows would count twice, or for train and another split.
+
+    Files that differ in one column are distinct: several translations of a text, for example. So are the splits of a format
+    whose files hold several.
+    """
+    module = plugins.find(PACKAGE, getattr(options, "kind", ""))
+    seen: dict[tuple[object, ...], str] = {}
+    for split, files in origin.items():
+        read_as = module.for_split(options, split).model_dump_json() if hasattr(module, "for_split") else ""
+        for source in files:
+            paths = list(source.values()) if isinstance(source, dict) else [source]
+            mailbox = getattr(module, "ONE_SOURCE", False)
+            for group in [[path] for path in paths] if mailbox else [paths]:
+                key = (read_as, *(path.resolve() for path in group))
+                other, name = seen.get(key), ", ".join(map(str, group))
+                if other == split:
+                    raise DataError(
+                        f"{name}: is named twice for {split}, so that its rows would count twice; name it once"
+                    )
+                if other is not None and "train" in (other, split):
+                    raise DataError(
+                        f"{name}: is named for {other} and for {split}, which would measure the model on rows it was trained on; name "
+                        "another file for one of them, or leave one out and set its share in split"
+                    )
+                if other is not None:
+                    log.warning("%s: is named for %s and for %s, whose results will be the same", name, other, split)
+                seen[key] = split
 
 
 def dataset_files(name: str, columns: Sequence[str | int]) -> dict[str, Any]:

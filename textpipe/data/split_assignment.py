@@ -174,6 +174,22 @@ def moves_into_train(assigner: SplitAssigner, shares: Iterable[str]) -> dict[int
     return moves
 
 
+def why_emptied(assigner: SplitAssigner, name: str, shares: Mapping[str, float]) -> str | None:
+    """Why a split cut from train lost the rows that the hash gave it: their labels occur nowhere else; None if it got none."""
+    first = shares.get("test", 0.0) if name == "valid" else 0.0
+    moved = [key for key, split in assigner.moves.items() if split == "train"]
+    lost = sum(first <= key / 2.0**64 < first + shares[name] for key in moved)
+    labels = label_counts(assigner.splits["train"]) or {}
+    if NO_LABEL in labels or not (lost or assigner.left_out):
+        return None
+    once = sum(rows == 1 for rows in labels.values())
+    return (
+        f"every label stays in train, and {once:,} of its {len(labels):,} labels occur in one row only"
+        if once
+        else "the labels of all rows that fell into it occur in no other, and every label stays in train"
+    )
+
+
 def moves_out_of_train(assigner: SplitAssigner, shares: Mapping[str, float]) -> dict[int, str]:
     """Return moves out of train for labels that are missing in a split although they have enough rows for it."""
     tables = {name: label_counts(assigner.splits[name]) for name in ("train", *shares)}

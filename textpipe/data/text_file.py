@@ -16,7 +16,7 @@ from typing import IO, AnyStr, cast
 
 from textpipe.data import encodings
 from textpipe.data.rows import BATCH_ROWS, Repairs
-from textpipe.errors import DataError, suggest
+from textpipe.errors import ColumnError, DataError, suggest
 
 BLOCK = 1 << 20
 MAX_LINE_BYTES = 1 << 28  # a longer line is not text, and would have to fit in memory
@@ -86,7 +86,9 @@ def blocks(path: Path, member: str | None = None, repairs: Repairs | None = None
         if not start:
             raise DataError(f"{path}: the file is empty")
         encoding = encodings.detect(path, start, repairs.encoding)
-        chunks = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
+        chunks: Iterator[bytes] = itertools.chain([start], iter(lambda: read_chunk(path, file), b""))
+        if encoding.name == encodings.UTF8:
+            chunks = with_line_feeds(chunks, b"\r", b"\n")
         if encoding.name != encodings.UTF8:
             repairs.record_encoding(path, encoding)
             yield from decoded_blocks(path, encoding.name, chunks, warn=repairs.encoding is not None)
@@ -115,9 +117,20 @@ def decoded_blocks(path: Path, name: str, chunks: Iterable[bytes], *, warn: bool
         yield decoder.decode(b"", final=True)
 
     first = True
-    for text in whole_lines(path, texts(), "\n"):
+    for text in whole_lines(path, with_line_feeds(texts(), "\r", "\n"), "\n"):
         yield text.removeprefix(encodings.MARK) if first else text
         first = False
+
+
+def with_line_feeds(chunks: Iterable[AnyStr], carriage_return: AnyStr, line_feed: AnyStr) -> Iterator[AnyStr]:
+    """Chunks whose lines end in LF, if they end in CR alone, as in files saved "for Macintosh"; others are unchanged."""
+    old = None
+    for chunk in chunks:
+        if old is None and chunk:
+            old = carriage_return in chunk and line_feed not in chunk
+        yield (
+            chunk.replace(carriage_return + line_feed, line_feed).replace(carriage_return, line_feed) if old else chunk
+        )
 
 
 def whole_lines(path: Path, chunks: Iterable[AnyStr], end: AnyStr) -> Iterator[AnyStr]:
@@ -159,7 +172,7 @@ def decode(data: bytes) -> str:
 
 
 def lines(path: Path, member: str | None = None, repairs: Repairs | None = None) -> Iterator[tuple[int, list[str]]]:
-    """Yield (number of the first line, at most 10,000 lines without their ends); CRLF and LF both end a line."""
+    """Yield (number of the first line, at most 10,000 lines without their ends); CRLF and LF both end a line, and CR in a file without LF."""
     number = 1
     for text in blocks(path, member, repairs):
         block = text.split("\n")
@@ -179,11 +192,13 @@ def column_indices(source: str, names: Sequence[str], columns: Sequence[str | in
                 raise DataError(f"{source}: no column number {column}; it has {len(names)}, counted from 0")
             indices.append(column)
         elif column not in names:
-            raise DataError(f"{source}: no column {column!r}{suggest(column, set(names))}{cure}")
+            message = f"{source}: no column {column!r}{suggest(column, set(names))}{cure}"
+            raise ColumnError(message, source, column, names)
         elif list(names).count(column) > 1:
-            raise DataError(
+            message = (
                 f"{source}: {list(names).count(column)} columns are called {column!r}; rename one or use its number"
             )
+            raise ColumnError(message, source, column, names)
         else:
             indices.append(list(names).index(column))
     return indices

@@ -137,6 +137,11 @@ def field_name(column: str, known: Sequence[str]) -> str:
     name = re.sub(r"\W", "_", column, flags=re.ASCII)
     if not name.strip("_") or name[0].isdigit() or name in chosen_fields.RESERVED:
         name = f"column_{name}"
+    return unused_name(name, known)
+
+
+def unused_name(name: str, known: Sequence[str]) -> str:
+    """The name itself, or with the first number that makes it differ: "body" -> "body_2"."""
     number = 2
     while name in known:
         name = f"{name.removesuffix(f'_{number - 1}')}_{number}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from textpipe.config import plugins
 from textpipe.data import catalog, sources, text_file
-from textpipe.data.rows import Repairs
+from textpipe.data.rows import Repairs, list_columns
 from textpipe.pipeline.runner import Pipeline, Step
 
 MAX_JSON_BYTES = 1 << 25  # larger JSON documents are not checked, as one has to be read whole
@@ -32,7 +32,7 @@ def check(pipeline: Pipeline) -> None:
         origin = sources.locate(None, section.files, section.format, columns)
     for split, files in origin.items():
         for source in files:
-            read_header(source, section.format, columns, split, section.encoding)
+            read_header(source, section, columns, split)
 
 
 def dataset_files(name: str, form: Any, columns: Sequence[str | int]) -> dict[str, list[sources.Source]]:
@@ -49,12 +49,14 @@ def dataset_files(name: str, form: Any, columns: Sequence[str | int]) -> dict[st
     return origin
 
 
-def read_header(
-    source: sources.Source, form: Any, columns: Sequence[str | int], split: str, encoding: str | None
-) -> None:
-    """Read as much of a file as its format needs to check the columns."""
+def read_header(source: sources.Source, section: Any, columns: Sequence[str | int], split: str) -> None:
+    """Read as much of a file as its format needs to check the columns; damaged rows there are those of ingest."""
+    form = section.format
     module = plugins.find(sources.PACKAGE, form.kind)
     if hasattr(module, "COLUMNS"):  # the same in every file
         text_file.column_indices(str(source), module.COLUMNS, columns)
     elif form.kind != "json" or (isinstance(source, Path) and source.stat().st_size <= MAX_JSON_BYTES):
-        next(sources.read(source, form, Repairs("replace", "drop", encoding=encoding), columns, split), None)
+        fields = zip(plugins.find("tasks", section.task).FIELDS, columns, strict=False)
+        lists = list_columns((field.cells, column) for field, column in fields)
+        repairs = Repairs("replace", section.on_bad_rows, encoding=section.encoding, list_columns=lists)
+        next(sources.read(source, form, repairs, columns, split), None)

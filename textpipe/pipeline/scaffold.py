@@ -8,8 +8,9 @@ from typing import Any
 
 from textpipe.cache.store import write_atomically
 from textpipe.config import plugins, sections
-from textpipe.errors import ConfigError
-from textpipe.pipeline import columns_option, templates
+from textpipe.data.rows import SURROGATE
+from textpipe.errors import ColumnError, ConfigError, DataError
+from textpipe.pipeline import column_advice, columns_option, shell_text, templates
 from textpipe.pipeline.toml_text import toml
 
 MAX_ROWS_READ = 200_000  # rows read to estimate the size of the data
@@ -33,6 +34,7 @@ def write(
     format: str | dict[str, Any] | None = None,
     header: bool = True,
     encoding: str | None = None,
+    on_bad_rows: str = "error",
     trigger: Path | None = None,
 ) -> None:
     """Write a pipeline file for a task and data files; never overwrites a file.
@@ -41,7 +43,7 @@ def write(
     differ in their last suffix. columns: "text=message,label=wants_reply", where a field not listed is the column of its
     own name, or "text=subject+body,numbers=recipients,label=answered", which makes fields of columns
     (pipeline/columns_option.py); numbers from 0 for files without a header. Reads the rows, to reject unknown columns and
-    to fit the settings to their number. trigger: the pipeline file of the classifier that decides which messages get replies.
+    to fit the settings to their number; a row that ingest would refuse raises its error, unless on_bad_rows is "drop". trigger: the pipeline file of the classifier that decides which messages get replies.
     Raises ConfigError and DataError.
     """
     chosen = columns_option.parse_columns(task, columns, numbers=not header)
@@ -61,6 +63,8 @@ def write(
         ingest["format"] = format
     if encoding:
         ingest["encoding"] = encoding
+    if on_bad_rows != "error":
+        ingest["on_bad_rows"] = on_bad_rows
     senders = senders_of(module, format)
     if senders == "kept":
         ingest["keep"] = ["sender"]
@@ -70,7 +74,18 @@ def write(
     section = sections.check(str(path), {"ingest": stage.Config}, {"task": chosen.task_line, "ingest": ingest})[
         "ingest"
     ]
-    size = replace(measure(section, fields, stage.required_columns(section, fields)), senders=senders)
+    try:
+        measured = measure(section, fields, stage.required_columns(section, fields))
+    except ColumnError as error:
+        of_columns = isinstance(chosen.task, dict)
+        raise column_advice.explain(error, section, fields, header=header, chosen=of_columns) from None
+    size = replace(measured, senders=senders)
+    if missing and 1 < size.classes == size.rows:
+        target = next(field.name for field in fields if field.side == "target")
+        raise DataError(
+            f"{target}: each of the {size.classes:,} rows has a label of its own in column {mapping.get(target, target)!r}, so none "
+            f"can be learned; choose another column as {target} with --columns"
+        )
     # With many rows, a twentieth is enough for validation.
     split = ingest["split"] = {name: 0.05 if name == "valid" and size.rows >= MANY_ROWS else 0.1 for name in missing}
     size.valid = (
@@ -80,7 +95,7 @@ def write(
     write_tables = getattr(module, "template", None) or getattr(templates, module.TEMPLATE)
     tables = write_tables(size, module, mail=kind in ("mail", "threads") or getattr(module, "OF_MAIL", False))
     lines = [
-        f"# textpipe run {path}",
+        f"# textpipe run {shell_text.word(str(path))}",
         *task_lines(chosen.task, [field.name for field in fields]),
         "seed = 1",
         "",
@@ -94,12 +109,18 @@ def write(
     if trigger:
         lines += [
             "[answer]",
-            f"trigger = {toml(str(SAVED_MODELS / trigger.stem))}   # first: textpipe run {trigger}",
+            f"trigger = {toml(str(SAVED_MODELS / trigger.stem))}   # first: textpipe run {shell_text.word(str(trigger))}",
             f"coverage = {COVERAGE}                      # the share of mails that get suggestions",
             "",
         ]
+    text = "\n".join(lines)
+    if surrogate := SURROGATE.search(text):
+        line = text[: surrogate.start()].rpartition("\n")[2] + text[surrogate.start() :].partition("\n")[0]
+        raise ConfigError(
+            f"{line.encode(errors='backslashreplace').decode()}: a pipeline file is UTF-8, and this name is not; rename the file or column"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, "\n".join(lines))
+    write_atomically(path, text)
 
 
 def suggests(task: str) -> bool:
@@ -172,21 +193,21 @@ def guess_format(files: Files) -> str | None:
 
 def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> templates.Size:
     """Count the training rows, up to MAX_ROWS_READ, without those that are too long, the mean length of their texts, and their labels. The first rows of other splits are
-    read to check their columns. Raises DataError when a file is missing, empty or lacks a column."""
+    read to check their columns. Raises DataError when a file is missing, empty or lacks a column, or has a row that ingest refuses."""
     from textpipe.data import sources
-    from textpipe.data.rows import Repairs, list_columns
+    from textpipe.data.cleaning import RareLabels
 
     size = templates.Size()
     names = [field.name for field in fields]
     characters, words = [0] * len(names), [0] * len(names)
-    of_lists = zip(fields, columns, strict=False)  # columns of stages.ingest keep come after those of the fields
-    lists = list_columns((field.cells, column) for field, column in of_lists)
     classes: set[Any] = set()
     label = next((at for at, field in enumerate(fields) if field.side == "target" and field.kind == "label"), None)
-    repairs = Repairs("replace", "drop", encoding=section.encoding, list_columns=lists)
+    reader = plugins.find("stages", "ingest").new_reader(section, RareLabels(1, None))
+    reader.repairs.drop_option = "--on-bad-rows drop"
     for split, origin in sources.locate(None, section.files, section.format, columns).items():
         for source in origin:
-            for rows in sources.read(source, section.format, repairs, columns, split):
+            for rows in sources.read(source, section.format, reader.repairs, columns, split):
+                reader.clean(replace(rows, columns=list(rows.columns)), open_files=False)
                 if split == "train":
                     # Rows that ingest drops for their length, which would outweigh all others.
                     cells = zip(*rows.columns[: len(names)], strict=True)

@@ -1,6 +1,6 @@
 """Checks of the settings of ingest that name columns and fields."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from textpipe.config.chosen_fields import NAME, RESERVED
 from textpipe.config.fields import Field
@@ -15,6 +15,18 @@ def check_kept(names: Sequence[str], fields: Sequence[Field]) -> None:
             raise ValueError(
                 f"keep: {name!r} cannot be kept; expected a name of letters, digits and underscores, once, that is no field "
                 f"and not {', '.join(RESERVED)}; columns gives a column another name"
+            )
+
+
+def check_columns(columns: Mapping[str, str | int], fields: Sequence[Field]) -> None:
+    """Raise ValueError for a target, other than a text, whose column is also that of a source: the model would read its answer."""
+    sources = {columns.get(item.name, item.name): item.name for item in fields if item.side == "source"}
+    for item in fields:
+        column = columns.get(item.name, item.name)
+        if item.side == "target" and item.column_of is None and not item.has_text and column in sources:
+            raise ValueError(
+                f"columns: {column!r} is the column of the source {sources[column]!r} and of the target {item.name!r}, so that the "
+                f"model would read what it predicts; choose another column for one of them"
             )
 
 

@@ -88,7 +88,12 @@ def rewrite_train(
 
 
 def require_rows(
-    split: Split, rows_read: Counter[str], repairs: Repairs, shares: dict[str, float], num_sources: int
+    split: Split,
+    rows_read: Counter[str],
+    repairs: Repairs,
+    shares: dict[str, float],
+    num_sources: int,
+    assigner: split_assignment.SplitAssigner,
 ) -> None:
     """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
 
@@ -106,6 +111,9 @@ def require_rows(
             f"train: no rows left of {rows_read['train']:,} read ({'; '.join(causes)}); repair the file or relax [ingest]"
         )
     if not rows and split.name in shares:
+        if cause := split_assignment.why_emptied(assigner, split.name, shares):
+            cure = f"choose another column as label, drop rare labels with min_count = 2, or set split.{split.name} = 0"
+            raise DataError(f"{split.name}: no rows left: {cause}; {cure}")
         share = f"a share of {shares[split.name]:g} of the {rows_read['train']:,} rows read"
         if num_sources < rows_read["train"] / 2:
             share += f", of which {num_sources:,} differ; equal ones stay together"

@@ -76,6 +76,9 @@ class Synthetic(Section):
     def has_files(self) -> "Synthetic":
         if self.files == []:
             raise ValueError("files: is empty; give a file or a list of files")
+        twice = next((path for number, path in enumerate(self.paths) if path in self.paths[:number]), None)
+        if twice is not None:
+            raise ValueError(f"files: {twice} is named twice; name it once")
         return self
 
     @property

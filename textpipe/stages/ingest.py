@@ -156,6 +156,7 @@ class Config(Section):
         for name in self.columns:
             if name not in known:
                 raise ValueError(f"columns.{name}: task {self.task!r} has no such field{suggest(name, known)}")
+        _ingest_fields.check_columns(self.columns, fields)
         if self.synthetic is not None:
             _ingest_synthetic.check_fields(self.synthetic, fields)
         for name, share in self.split.items():
@@ -209,7 +210,7 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             _ingest_splits.rebalance_labels(reader, assigner, origin["train"], shares, for_worker)
         for split in splits.values():
             num_sources = sum(len(other.source_keys) for other in splits.values())
-            _ingest_splits.require_rows(split, reader.read, reader.repairs, shares, num_sources)
+            _ingest_splits.require_rows(split, reader.read, reader.repairs, shares, num_sources, assigner)
             split.close(None)
     except BaseException as error:
         for split in splits.values():

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from textpipe.cache import store
 from textpipe.errors import ConfigError
-from textpipe.pipeline import bundled
+from textpipe.pipeline import bundled, shell_text
 from textpipe.pipeline.toml_text import key, toml
 from textpipe.tuning.results import Outcome, Trial
 from textpipe.tuning.space import Space
@@ -41,7 +41,7 @@ def text(outcome: Outcome, space: Space, trial: Trial) -> str:
     counts = outcome.counts
     shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     lines = [
-        f"{MARK}: trial {trial.number} of {sum(counts.values())} of study {json.dumps(outcome.name)} of {space.place}.",
+        f"{MARK}: trial {trial.number} of {sum(counts.values())} of study {json.dumps(outcome.name)} of {shell_text.word(str(space.place))}.",
         f"# {outcome.metric} {trial.value!r}; sampler {outcome.sampler}, pruner {outcome.pruner}, seed {outcome.seed}; {shown}.",
     ]
     tables, tuned = space.apply(trial.settings), list(trial.settings)
