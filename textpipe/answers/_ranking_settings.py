@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from textpipe.answers._embedded_fields import check_fields
-from textpipe.config.sections import Section, describe_plugin_error
+from textpipe.config.sections import Section, describe_plugin_errors
 from textpipe.errors import ModelError
 from textpipe.savedmodel import description, loader, thresholds
 
@@ -91,7 +91,7 @@ class Config(Section):
             try:
                 return Index(**value)
             except ValidationError as error:
-                raise ValueError("; ".join(describe_plugin_error(Index, item) for item in error.errors())) from None
+                raise ValueError(describe_plugin_errors(Index, error)) from None
         if not isinstance(value, Index) and value not in ("auto", "none"):
             raise ValueError(f'expected "auto", "none" or a table such as {{ probes = 64 }}, found {value!r}')
         return value

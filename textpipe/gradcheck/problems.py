@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from textpipe.config import plugins
 from textpipe.config.fields import Sizes
-from textpipe.config.sections import Plugin, Section, override
+from textpipe.config.sections import Plugin, Section, describe_plugin_errors, override
 from textpipe.errors import ConfigError, DataError, suggest
 from textpipe.gradcheck.check import Problem
 from textpipe.training.settings import Settings
@@ -271,6 +271,4 @@ def read_settings(overrides: tuple[str, ...]) -> tuple[dict[str, Any], Settings]
     try:
         return tables.get("model", {}), Settings(**tables.get("train", {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, ("train", *first["loc"])))
-        raise ConfigError(f"-s {name}: {first['msg']}; found {first['input']!r}") from None
+        raise ConfigError(f"-s train.{describe_plugin_errors(Settings, error)}") from None
