@@ -22,7 +22,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, Val
 
 from textpipe.config import chosen_fields, plugins, type_errors
 from textpipe.errors import ConfigError, DataError, NetworkError, TextpipeError, suggest
-from textpipe.runtime import storage
+from textpipe.runtime import small_file, storage
 
 SHARED = ("task", "seed", "model", "decode", "ensemble", "answer")
 
@@ -104,7 +104,7 @@ def load(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         raise ConfigError(f"{path}: expected a pipeline file (TOML), found a directory")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(small_file.read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         names = sorted(file.name for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such pipeline file{suggest(path.name, names)}") from None
@@ -115,7 +115,7 @@ def load(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path}: not a pipeline file: its values are nested too deeply") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give a pipeline file (TOML)") from None
 
 
 def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
