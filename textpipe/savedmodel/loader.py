@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from textpipe.errors import ModelError, suggest
 from textpipe.runtime import lazy_tensorflow, tensorflow_library
-from textpipe.savedmodel import description, manifest, messages, publish
+from textpipe.savedmodel import description, manifest, messages
 from textpipe.savedmodel import signatures as records
 from textpipe.savedmodel.batching import BATCH_ROWS, run_in_batches, to_python
+from textpipe.savedmodel.locations import find_version
 from textpipe.savedmodel.model_rows import Row, encode, parse_row, to_examples
 
 if TYPE_CHECKING:
@@ -233,19 +234,6 @@ def convert_outputs(signature: records.Signature, rows: list[dict[str, Any]]) ->
         return rows
     outputs, first = signature.search.outputs, signature.search.first
     return [{name: row[source][0] if first else row[source] for name, source in outputs.items()} for row in rows]
-
-
-def find_version(path: Path) -> Path:
-    """The version directory for a user's path. Raises ModelError when there is none."""
-    if (path / "saved_model.pb").is_file():
-        return path
-    if not path.exists():
-        known = [folder.name for folder in path.parent.iterdir() if folder.is_dir()] if path.parent.is_dir() else []
-        raise ModelError(f"{path}: no such model{suggest(path.name, known) if known else ''}")
-    latest = publish.latest_version(path)
-    if latest is None:
-        raise ModelError(f"{path}: contains no SavedModel and no numbered version; expected NAME or NAME/VERSION")
-    return latest
 
 
 def input_specs(function: Any) -> dict[str, Any]:
