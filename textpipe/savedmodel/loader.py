@@ -70,12 +70,7 @@ class Model:
         folder = find_version(Path(path))
         if runtime == "session":
             tensorflow_library.preload()
-        if verify and (folder / manifest.NAME).exists():
-            manifest.verify(folder)
-        about = read_about(folder)
-        description.check(folder, about)
-        if about and not (folder / manifest.NAME).exists():
-            raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
+        about = check_files(folder, verify=verify)
         if runtime == "session":
             lazy_tensorflow.install()
             saved = saved or messages.read_saved_model(folder)  # once
@@ -217,6 +212,20 @@ class Model:
                 raise ModelError(f"{self.path}: option {name} must be {side}, found {value}")
             tensors[name] = np.full(tensors[name].shape, number, tensors[name].dtype)
         return tensors
+
+
+def check_files(folder: Path, *, verify: bool = True) -> dict[str, Any]:
+    """textpipe.json of a version directory. Raises ModelError when a file is missing, damaged or of another format.
+
+    verify: compare every file with the manifest too.
+    """
+    if verify and (folder / manifest.NAME).exists():
+        manifest.verify(folder)
+    about = read_about(folder)
+    description.check(folder, about)
+    if about and not (folder / manifest.NAME).exists():
+        raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
+    return about
 
 
 def refusal(message: str) -> str | None:

@@ -112,5 +112,4 @@ def report(path: str | Path) -> tuple[list[str], bool]:
         else:
             lines.append(f"TensorFlow Serving {release}: knows every op")
             loads = True
-    lines += ["textpipe serve: loads it with the TensorFlow and TensorFlow Text of this environment"]
     return lines, loads
