@@ -1,5 +1,8 @@
 """A name that is no model or pipeline is refused with the one that is meant."""
 
+import subprocess
+import sys
+
 import pytest
 from click.testing import CliRunner
 
@@ -75,3 +78,32 @@ def test_a_pipeline_is_found_by_its_name_in_the_folder_pipelines(project):
     assert str(bundled.find("mails.toml")) == "mails.toml"
     with pytest.raises(ConfigError, match="no such pipeline file or bundled pipeline; did you mean 'letters'"):
         bundled.find("leters")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gradcheck", "recurent"], "did you mean 'recurrent'"),
+        (["gradcheck", "recurrent", "-s", "model.unitz=3"], "unitz: unknown key; did you mean 'units'"),
+        (["gradcheck", "empty"], "found no model.json"),
+        (["gradcheck", "nothing.toml"], "no such pipeline file"),
+        (["compare", "mals", "saved_models/mails"], "mals: no such model"),
+        (["predict", "mals", "text"], "mals: no such model"),
+        (["attention", "mals", "text"], "mals: no such model"),
+        (["explain", "mals", "text"], "mals: no such model"),
+        (["score", "mals", "rows.tsv"], "mals: no such model"),
+        (["bulk", "mals", "notes.txt", "out.jsonl"], "mals: no such model"),
+        (["tune", "mals"], "mals: no such pipeline file"),
+        (["run", "mals"], "mals: no such pipeline file"),
+        (["serve", "mals"], "mals: expected a folder of models"),
+    ],
+)
+def test_a_wrong_name_is_refused_without_importing_tensorflow(project, arguments, message):
+    script = (
+        "import sys\nfrom textpipe import cli\ntry: cli.main()\nfinally: print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, cwd=project
+    )
+    assert done.returncode == 2 and message in done.stderr
+    assert done.stdout == "False False\n"

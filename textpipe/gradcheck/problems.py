@@ -102,15 +102,29 @@ def objective_of(module: ModuleType, target: str) -> str:
     return named[0] if len(named) == 1 else OBJECTIVES[target]
 
 
-def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
-    """The trained model of a train artifact on random rows of the kinds and sizes it was trained for."""
+def check_argument(model: str, overrides: tuple[str, ...]) -> None:
+    """Raise a TextpipeError for an argument that none of the functions below takes, without importing TensorFlow."""
+    from textpipe.pipeline.runner import Pipeline
+
+    path = Path(model)
+    if path.is_dir():
+        read_artifact(path)
+    elif path.suffix == ".toml" or path.exists():
+        Pipeline.load(path, overrides)
+    else:
+        options, _ = read_settings(overrides)
+        checked_model({"kind": model, **options})
+
+
+def read_artifact(folder: Path) -> tuple[Section, Sizes]:
+    """The Config and the sizes of a train artifact; raises ConfigError if it is none, or damaged."""
     from textpipe.training.warm_start import source_weights
 
     try:
         described = json.loads((folder / source_weights.MODEL).read_text(encoding="utf-8"))
         vocabulary = source_weights.read_vocabulary(folder / source_weights.VOCABULARY)
         sizes = source_weights.sizes_from_vocabulary(vocabulary, described["sizes"])
-        config = checked_model(described["model"])
+        return checked_model(described["model"]), sizes
     except FileNotFoundError as error:
         raise ConfigError(
             f"{folder}: expected a train artifact, found no {Path(error.filename).name} in it; `textpipe train PIPELINE` prints its folder"
@@ -119,6 +133,13 @@ def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
         raise ConfigError(
             f"{folder}: {source_weights.MODEL} or {source_weights.VOCABULARY} is damaged; train the model again"
         ) from None
+
+
+def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
+    """The trained model of a train artifact on random rows of the kinds and sizes it was trained for."""
+    from textpipe.training.warm_start import source_weights
+
+    config, sizes = read_artifact(folder)
     module = plugins.find("models", config.kind)
     model = module.build(config, sizes, seed=seed)
     try:
