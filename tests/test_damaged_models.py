@@ -5,9 +5,11 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from click.testing import CliRunner
 
+from textpipe import cli
 from textpipe.errors import ModelError
-from textpipe.savedmodel import calls, messages, runtimes, session
+from textpipe.savedmodel import calls, manifest, messages, runtimes, session
 from textpipe.savedmodel.loader import Model
 
 TEXTS = np.array([b"a" * 100, b"b", b"", b"c" * 5000], object)
@@ -96,3 +98,42 @@ def test_a_graph_that_does_not_fit_its_signatures_is_left_to_python(folder, capl
     loaded = Model.load(folder, runtime="session")
     assert not isinstance(loaded.loaded, session.Session) and reason in caplog.text
     assert calls.call(loaded.signatures["serving_default"], {"text": TEXTS[1:2]})["number"].tolist() == [0]
+
+
+@pytest.fixture
+def listed(folder):
+    """A version whose files are listed in a manifest."""
+    manifest.write(folder)
+    return folder
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: cannot be read"),
+        (lambda folder: (folder / "manifest.json").write_text("{}"), "manifest.json: cannot be read"),
+        (lambda folder: truncate(folder / "saved_model.pb"), "saved_model.pb: has"),
+        (lambda folder: (folder / "saved_model.pb").write_bytes(b""), "saved_model.pb: has 0 bytes"),
+        (lambda folder: (folder / "assets/words.txt").write_text("c\n"), "assets/words.txt: is not the file"),
+        (lambda folder: (folder / "textpipe.json").write_text("{"), "textpipe.json: is not in the manifest"),
+    ],
+)
+def test_doctor_reports_the_damage_for_which_predict_refuses_a_model(listed, harm, words):
+    sound = CliRunner().invoke(cli.main, ["doctor", str(listed)])
+    assert sound.exit_code == 0 and "textpipe serve: loads it" in sound.stdout
+    harm(listed)
+    with pytest.raises(ModelError, match=words):
+        Model.load(listed, runtime="session")
+    done = CliRunner().invoke(cli.main, ["doctor", str(listed)])
+    assert done.exit_code == 2
+    assert "fault  " in done.output and words in done.output and "loads it" not in done.output
+
+
+def test_doctor_reports_a_truncated_graph_of_a_model_without_a_manifest(folder):
+    truncate(folder / "saved_model.pb")
+    done = CliRunner().invoke(cli.main, ["doctor", str(folder)])
+    assert done.exit_code == 2 and "saved_model.pb: cannot be read" in done.output

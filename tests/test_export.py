@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -123,7 +124,8 @@ def test_rows_with_words_unseen_in_training_are_counted_and_scored(classifier):
 
 
 def test_a_missed_threshold_is_reported_with_all_metrics(classifier):
-    config = section(tiny.CLASSIFIER, "evaluate", require={"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0})
+    limits = {"accuracy": 1.01, "log_loss": 0.0001, "recall": 0.0}  # a pipeline file cannot ask for 1.01
+    config = section(tiny.CLASSIFIER, "evaluate").model_copy(update={"require": limits})
     with pytest.raises(ThresholdError) as caught:
         evaluate.check_thresholds(config, classifier["evaluate"])
     message = str(caught.value)
@@ -139,6 +141,34 @@ def test_a_threshold_on_an_unknown_metric_is_rejected_before_anything_runs():
         ConfigError, match=r"\[evaluate\]:? require: classify has no metric 'acuracy'; did you mean 'accuracy'"
     ):
         section(tiny.CLASSIFIER, "evaluate", require={"acuracy": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("task", "limits", "expectation"),
+    [
+        ("classify", {"accuracy": 1.5}, "require.accuracy: expected a number from 0 to 1, found 1.5"),
+        ("classify", {"log_loss": -0.1}, "require.log_loss: expected a number of at least 0, found -0.1"),
+        ("multi_label", {"f1_micro": 80}, "require.f1_micro: expected a number from 0 to 1, found 80"),
+        ("qa", {"error": -1}, "require.error: expected a number from 0 to 1, found -1"),
+        ("table_qa", {"accuracy": 36}, "require.accuracy: expected a number from 0 to 1, found 36"),
+        ("translate", {"bleu": 101}, "require.bleu: expected a number from 0 to 100, found 101"),
+        ("reply", {"perplexity": 0.5}, "require.perplexity: expected a number of at least 1, found 0.5"),
+        ("caption", {"exact_match": 50}, "require.exact_match: expected a number from 0 to 1, found 50"),
+        ("suggest", {"mrr": 20}, "require.mrr: expected a number from 0 to 1, found 20"),
+        ("pretrain", {"token_accuracy": 2}, "require.token_accuracy: expected a number from 0 to 1, found 2"),
+    ],
+)
+def test_a_threshold_that_no_model_can_reach_is_rejected_with_the_range(task, limits, expectation):
+    with pytest.raises(ValueError, match=re.escape(expectation) + ", which no model can reach"):
+        evaluate.Config(task=task, require=limits)
+
+
+@pytest.mark.parametrize("task", plugins.names("tasks"))
+def test_the_extremes_of_each_metric_may_be_required(task):
+    module = plugins.find("tasks", task)
+    assert set(module.RANGES) == set(module.METRICS)
+    extremes = {name: min(module.RANGES[name][direction == "max"], 1e9) for name, direction in module.METRICS.items()}
+    assert evaluate.Config(task=task, require=extremes).require == extremes
 
 
 def test_limit_and_split_select_the_rows(classifier, tmp_path):

@@ -368,7 +368,7 @@ def test_a_pipeline_without_the_table_or_optuna_is_refused_with_the_cure(project
 
 
 def test_the_command_prints_the_best_file_and_shows_the_study_without_a_trial(project):
-    file = project(require={"accuracy": 1.1}, trials=2)
+    file = project(require={"log_loss": 0}, trials=2)
     runs = CliRunner()
     missing = runs.invoke(main, ["tune", file, "--show"])
     assert missing.exit_code == 2 and "has no study 'mail'" in missing.output
@@ -381,7 +381,7 @@ def test_the_command_prints_the_best_file_and_shows_the_study_without_a_trial(pr
     assert "<script" not in page and "src=" not in page and page.count("<tr>") > 5
     # A missed threshold of the best pipeline ends with its code, after the report and the file were written.
     missed = runs.invoke(main, ["tune", file])
-    assert missed.exit_code == ThresholdError.exit_code and "accuracy at least 1.1" in missed.output
+    assert missed.exit_code == ThresholdError.exit_code and "log_loss at most 0" in missed.output
     assert search.prepare(file, (), search.Options()).place.name == "mail"
 
 

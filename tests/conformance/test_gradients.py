@@ -214,7 +214,7 @@ def test_the_command_checks_a_kind_an_artifact_and_reports_failures(tmp_path, mo
         (["logistic_regresion"], "did you mean 'logistic_regression'"),
         (["missing.toml"], "no such pipeline file"),
         (["recurrent", "-s", "model.units=wide"], "units"),
-        (["recurrent", "-s", "train.label_smoothing=2"], "train.label_smoothing: Input should be less than 1"),
+        (["recurrent", "-s", "train.label_smoothing=2"], "train.label_smoothing: input should be less than 1"),
         (["recurrent", "-s", "tokenize.codec=words"], "only model.* and train.*"),
         (["."], "no model.json"),
         ([".", "-s", "model.units=3"], "has its own settings"),

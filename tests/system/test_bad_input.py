@@ -137,12 +137,12 @@ def test_a_missing_model_is_named_in_the_message(project):
 
 
 def test_a_missed_threshold_stops_before_export_names_the_metrics_and_leaves_the_report(trained_copy):
-    message = trained_copy.fails("run", "mail.toml", "-s", "evaluate.require.accuracy=1.01", code=3)
-    assert "accuracy" in message and "1.01" in message
+    message = trained_copy.fails("run", "mail.toml", "-s", "evaluate.require.log_loss=0", code=3)
+    assert "log_loss at most 0" in message and "accuracy" in message
     assert sorted(path.name for path in (trained_copy.folder / "saved_models/mail").iterdir()) == ["1"]
-    assert "accuracy" in (trained_copy.folder / "reports/mail.evaluate.require.accuracy=1.01.html").read_text()
-    again = trained_copy.fails("run", "mail.toml", "-s", "evaluate.require.accuracy=1.01", code=3)
-    assert "evaluate   cached" in again and "1.01" in again
+    assert "accuracy" in (trained_copy.folder / "reports/mail.evaluate.require.log_loss=0.html").read_text()
+    again = trained_copy.fails("run", "mail.toml", "-s", "evaluate.require.log_loss=0", code=3)
+    assert "evaluate   cached" in again and "log_loss at most 0" in again
 
 
 def test_two_runs_at_once_build_each_result_once(project):

@@ -89,25 +89,25 @@ def test_a_plan_imports_no_heavy_library(project):
 def test_a_run_with_overrides_has_its_own_report_and_comparison(trained_copy):
     plain = trained_copy.folder / "reports/mail.html"
     before = plain.read_bytes()
-    tuned = ("-s", "model.l2=5", "-s", "evaluate.require.accuracy=1.5")
+    tuned = ("-s", "model.l2=5", "-s", "evaluate.require.log_loss=0")
     message = trained_copy.fails("compare", "mail.toml", *tuned)
     assert f"run `textpipe evaluate mail.toml {' '.join(tuned)}` first" in message
     # It misses its threshold, which the JSON reports too; the report is still written.
     done = trained_copy.textpipe("run", "mail.toml", *tuned, "--json", "-q")
-    assert done.returncode != 0 and "accuracy at least 1.5" in done.stderr
+    assert done.returncode != 0 and "log_loss at most 0" in done.stderr
     table = json.loads(done.stdout)
-    assert "accuracy at least 1.5" in table["error"] and table["saved_model"] is None
-    assert table["report"] == "reports/mail.model.l2=5,evaluate.require.accuracy=1.5.html"
+    assert "log_loss at most 0" in table["error"] and table["saved_model"] is None
+    assert table["report"] == "reports/mail.model.l2=5,evaluate.require.log_loss=0.html"
     assert plain.read_bytes() == before
     page = trained_copy.folder / table["report"]
-    assert "<title>mail, model.l2=5, evaluate.require.accuracy=1.5</title>" in page.read_text()
+    assert "<title>mail, model.l2=5, evaluate.require.log_loss=0</title>" in page.read_text()
     assert trained_copy.succeeds("report", "mail.toml", *tuned) == f"{table['report']}\n"
 
     found = json.loads(trained_copy.succeeds("compare", "mail.toml", *tuned, "--json"))
-    assert found["systems"] == ["mail", "mail, model.l2=5, evaluate.require.accuracy=1.5"]
+    assert found["systems"] == ["mail", "mail, model.l2=5, evaluate.require.log_loss=0"]
     values = [system["value"] for system in found["metrics"]["accuracy"]["systems"]]
     assert values[1] == pytest.approx(table["metrics"]["accuracy"])
-    numbered = ("-s", "1:model.l2=5", "-s", "1:evaluate.require.accuracy=1.5")
+    numbered = ("-s", "1:model.l2=5", "-s", "1:evaluate.require.log_loss=0")
     other = json.loads(trained_copy.succeeds("compare", "mail.toml", "mail.toml", *numbered, "--json"))
     assert [system["value"] for system in other["metrics"]["accuracy"]["systems"]] == values[::-1]
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from textpipe.answers._embedded_fields import check_fields
-from textpipe.config.sections import Section, describe_plugin_error
+from textpipe.config.sections import Section, describe_plugin_errors
 from textpipe.errors import ModelError
-from textpipe.savedmodel import description, loader, thresholds
+from textpipe.savedmodel import description, loader, locations, thresholds
 
 MAX_CANDIDATES = 1000
 MAX_EXACT = 100_000  # responses that are compared with every message one by one
@@ -18,12 +18,11 @@ RERANK = "rerank"  # the signature of a ranker that scores given candidates
 def exported(path: Path) -> Path:
     """The version directory of an exported model; raises ValueError if there is none."""
     try:
-        folder = loader.find_version(path)
+        folder = locations.find_version(path)
         description.check(folder, loader.read_about(folder))
     except ModelError as error:
-        raise ValueError(
-            f"{error}; train and export that pipeline first: textpipe run pipelines/{path.name}.toml"
-        ) from None
+        cure = f"; train and export that pipeline first: textpipe run pipelines/{path.name}.toml"
+        raise ValueError(f"{error}{'' if 'textpipe run' in str(error) else cure}") from None
     return folder
 
 
@@ -91,7 +90,7 @@ class Config(Section):
             try:
                 return Index(**value)
             except ValidationError as error:
-                raise ValueError("; ".join(describe_plugin_error(Index, item) for item in error.errors())) from None
+                raise ValueError(describe_plugin_errors(Index, error)) from None
         if not isinstance(value, Index) and value not in ("auto", "none"):
             raise ValueError(f'expected "auto", "none" or a table such as {{ probes = 64 }}, found {value!r}')
         return value

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from textpipe.errors import DataError
+from textpipe.runtime import small_file
 
 FILE = "responses.tsv"
 COLUMNS = ("response", "intent", "polarity", "count", "variants")
@@ -50,6 +51,8 @@ def write(path: Path, responses: Iterable[Response]) -> None:
 def lines(path: Path) -> list[str]:
     """The lines of a table, without their ends; raises DataError for a file that cannot be read."""
     try:
+        if special := small_file.special_file(path):  # has no size
+            raise DataError(f"{path}: expected a table of responses, found {special}; copy it to a file")
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise DataError(f"{path}: expected {MAX_BYTES:,} bytes at most, found {size:,}")

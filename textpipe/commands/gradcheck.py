@@ -51,14 +51,13 @@ def command(
 
     options = {"rows": rows, "seed": seed}
     path = Path(model)
+    if path.is_dir() and overrides:
+        raise click.UsageError("-s applies to a pipeline file or a kind of model; a trained model has its own settings")
+    problems.check_argument(model, overrides)  # before TensorFlow is imported
     reports: list[tuple[Any, list[Any]]] = []
     with check.float64():
         checked_problems: Iterable[Any]
         if path.is_dir():
-            if overrides:
-                raise click.UsageError(
-                    "-s applies to a pipeline file or a kind of model; a trained model has its own settings"
-                )
             checked_problems = [problems.of_artifact(path, **options)]
         elif path.suffix == ".toml" or path.exists():
             checked_problems = [

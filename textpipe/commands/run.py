@@ -41,7 +41,7 @@ def command(
 ) -> None:  # fmt: skip
     """Run all stages of a pipeline and publish the model.
 
-    Unchanged stages are taken from the cache. PIPELINE is a file, or the name of a bundled pipeline
+    Unchanged stages are taken from the cache. PIPELINE is a file, the name of one in pipelines/, or of a bundled one
     (`textpipe new --list`).
     """
     from textpipe.errors import ThresholdError

@@ -152,7 +152,11 @@ def command(
     from textpipe.serve.access import TokenAuth
 
     if not models.is_dir():
-        raise ConfigError(f"{models}: expected a folder of models (NAME/VERSION/saved_model.pb), found no folder")
+        default = "; did you mean 'saved_models'?" if Path("saved_models").is_dir() else ""
+        found = "a file" if models.is_file() else "no folder"
+        raise ConfigError(
+            f"{models}: expected a folder of models (NAME/VERSION/saved_model.pb), found {found}{default}"
+        )
     if bool(tls_cert) != bool(tls_key):
         raise ConfigError("--tls-cert and --tls-key must be given together")
     if log_texts and not access_log:

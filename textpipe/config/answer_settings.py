@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, SerializeAsAny, ValidationError, ValidationInfo
 
 from textpipe.config import plugins
-from textpipe.config.sections import Section, describe_plugin_error
+from textpipe.config.sections import Section, describe_plugin_errors
 from textpipe.errors import TextpipeError
 
 
@@ -36,7 +36,7 @@ def check(value: Any, info: ValidationInfo) -> Section | None:
     try:
         section = config(**(value or {}))
     except ValidationError as error:
-        raise ValueError("; ".join(describe_plugin_error(config, item) for item in error.errors())) from None
+        raise ValueError(describe_plugin_errors(config, error)) from None
     section.check(module)
     return section
 

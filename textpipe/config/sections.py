@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, SerializeAsAny, ValidationError, model_validator
 
-from textpipe.config import chosen_fields, plugins
+from textpipe.config import chosen_fields, plugins, type_errors
 from textpipe.errors import ConfigError, DataError, NetworkError, TextpipeError, suggest
-from textpipe.runtime import storage
+from textpipe.runtime import small_file, storage
 
 SHARED = ("task", "seed", "model", "decode", "ensemble", "answer")
 
@@ -95,7 +95,7 @@ class Plugin:
         try:
             return config(**table)
         except ValidationError as error:
-            raise ValueError("; ".join(describe_plugin_error(config, item) for item in error.errors())) from None
+            raise ValueError(describe_plugin_errors(config, error)) from None
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def load(path: str | Path) -> dict[str, Any]:
     if path.is_dir():
         raise ConfigError(f"{path}: expected a pipeline file (TOML), found a directory")
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(small_file.read_bytes(path).decode("utf-8"))
     except FileNotFoundError:
         names = sorted(file.name for file in path.parent.glob("*.toml")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such pipeline file{suggest(path.name, names)}") from None
@@ -115,7 +115,7 @@ def load(path: str | Path) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{path}: not a pipeline file: its values are nested too deeply") from None
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; give a pipeline file (TOML)") from None
 
 
 def override(tables: dict[str, Any], assignments: tuple[str, ...]) -> dict[str, Any]:
@@ -173,7 +173,7 @@ def check(path: str, sections: dict[str, type[Section]], tables: dict[str, Any])
         try:
             checked[stage] = config(**{**table, **inherited})
         except ValidationError as error:
-            errors += [describe_error(path, stage, config, item) for item in error.errors()]
+            errors += [describe_error(path, stage, config, item) for item in type_errors.merged(config, error)]
         except TextpipeError as error:
             errors.append(f"{path} [{stage}] {error}")
     if errors:
@@ -204,7 +204,7 @@ def describe_error(path: str, stage: str, config: type[BaseModel], item: Mapping
     if item["type"] == "model_type":
         keys = ", ".join(known_keys(config, [str(part) for part in item["loc"]]))
         message = f"expected a table{f' of {keys}' if keys else ''}"
-    return f"{label}: {message[0].lower()}{message[1:]}; found {item['input']!r}"
+    return f"{label}: {message[0].lower()}{message[1:]}; found {type_errors.shown(item['input'])}"
 
 
 def top_level_key(item: Mapping[str, Any]) -> str:
@@ -212,9 +212,10 @@ def top_level_key(item: Mapping[str, Any]) -> str:
     return str(item["loc"][0]) if item["loc"] else ""
 
 
-def describe_plugin_error(config: type[BaseModel], item: Mapping[str, Any]) -> str:
-    """An error in a plug-in's table, without the file and stage, which the caller adds."""
-    return describe_error("", "", config, item).removeprefix(" []").removeprefix(":").strip()
+def describe_plugin_errors(config: type[BaseModel], error: ValidationError) -> str:
+    """The errors in a plug-in's table, without the file and stage, which the caller adds."""
+    lines = (describe_error("", "", config, item) for item in type_errors.merged(config, error))
+    return "; ".join(line.removeprefix(" []").removeprefix(":").strip() for line in lines)
 
 
 def known_keys(config: type[BaseModel], location: list[str]) -> list[str]:

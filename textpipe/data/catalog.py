@@ -30,6 +30,7 @@ from typing import Any
 
 from textpipe.data.download import MIRROR, File, Progress, checksum_error, fetch
 from textpipe.errors import DataError, suggest
+from textpipe.runtime import small_file
 
 DOWNLOADS = Path("data/downloads")
 
@@ -84,10 +85,12 @@ def load_card(name: str) -> Card:
         raise DataError(f"unknown dataset {name!r}{suggest(name, known)}; `textpipe data list` lists all datasets")
     path = known[name]
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(small_file.read_bytes(path).decode("utf-8"))
         files = tuple(File(**{**entry, "also": tuple(entry.get("also", ()))}) for entry in table.pop("files"))
         table["notes"] = tuple(table.get("notes", ()))
         loaded = Card(name=name, place=path, files=files, **table)
+    except OSError as error:
+        raise DataError(f"{path}: not a dataset card: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise DataError(
             f"{path}: not a valid dataset card: {error}; see textpipe/data/catalog.py for the format of a card"

@@ -17,6 +17,7 @@ from typing import IO, AnyStr, cast
 from textpipe.data import encodings
 from textpipe.data.rows import BATCH_ROWS, Repairs
 from textpipe.errors import ColumnError, DataError, suggest
+from textpipe.runtime import small_file
 
 BLOCK = 1 << 20
 MAX_LINE_BYTES = 1 << 28  # a longer line is not text, and would have to fit in memory
@@ -24,12 +25,16 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 
 
 def check_exists(path: Path) -> None:
-    """Raise DataError, suggesting similar names, if a path does not exist."""
+    """Raise DataError, suggesting similar names, if a path does not exist, and if it is a device or a pipe: files are read twice."""
     if not path.exists():
         siblings = sorted(sibling.name for sibling in path.parent.iterdir()) if path.parent.is_dir() else []
         if not path.parent.is_dir():
             raise DataError(f"{path}: no such file; there is no folder {path.parent} (below {Path.cwd()})")
         raise DataError(f"{path}: no such file{suggest(path.name, siblings)}")
+    if special := small_file.special_file(path):
+        raise DataError(
+            f"{path}: expected a file, found {special}; copy it to a file (`textpipe bulk` also reads standard input: -)"
+        )
 
 
 def strip_compression(path: Path) -> str:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from textpipe.config import plugins
 from textpipe.config.fields import Sizes
-from textpipe.config.sections import Plugin, Section, override
+from textpipe.config.sections import Plugin, Section, describe_plugin_errors, override
 from textpipe.errors import ConfigError, DataError, suggest
 from textpipe.gradcheck.check import Problem
 from textpipe.training.settings import Settings
@@ -102,15 +102,29 @@ def objective_of(module: ModuleType, target: str) -> str:
     return named[0] if len(named) == 1 else OBJECTIVES[target]
 
 
-def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
-    """The trained model of a train artifact on random rows of the kinds and sizes it was trained for."""
+def check_argument(model: str, overrides: tuple[str, ...]) -> None:
+    """Raise a TextpipeError for an argument that none of the functions below takes, without importing TensorFlow."""
+    from textpipe.pipeline.runner import Pipeline
+
+    path = Path(model)
+    if path.is_dir():
+        read_artifact(path)
+    elif path.suffix == ".toml" or path.exists():
+        Pipeline.load(path, overrides)
+    else:
+        options, _ = read_settings(overrides)
+        checked_model({"kind": model, **options})
+
+
+def read_artifact(folder: Path) -> tuple[Section, Sizes]:
+    """The Config and the sizes of a train artifact; raises ConfigError if it is none, or damaged."""
     from textpipe.training.warm_start import source_weights
 
     try:
         described = json.loads((folder / source_weights.MODEL).read_text(encoding="utf-8"))
         vocabulary = source_weights.read_vocabulary(folder / source_weights.VOCABULARY)
         sizes = source_weights.sizes_from_vocabulary(vocabulary, described["sizes"])
-        config = checked_model(described["model"])
+        return checked_model(described["model"]), sizes
     except FileNotFoundError as error:
         raise ConfigError(
             f"{folder}: expected a train artifact, found no {Path(error.filename).name} in it; `textpipe train PIPELINE` prints its folder"
@@ -119,6 +133,13 @@ def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
         raise ConfigError(
             f"{folder}: {source_weights.MODEL} or {source_weights.VOCABULARY} is damaged; train the model again"
         ) from None
+
+
+def of_artifact(folder: Path, *, rows: int, seed: int) -> Problem:
+    """The trained model of a train artifact on random rows of the kinds and sizes it was trained for."""
+    from textpipe.training.warm_start import source_weights
+
+    config, sizes = read_artifact(folder)
     module = plugins.find("models", config.kind)
     model = module.build(config, sizes, seed=seed)
     try:
@@ -271,6 +292,4 @@ def read_settings(overrides: tuple[str, ...]) -> tuple[dict[str, Any], Settings]
     try:
         return tables.get("model", {}), Settings(**tables.get("train", {}))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, ("train", *first["loc"])))
-        raise ConfigError(f"-s {name}: {first['msg']}; found {first['input']!r}") from None
+        raise ConfigError(f"-s train.{describe_plugin_errors(Settings, error)}") from None

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from textpipe.data import image_file
 from textpipe.data.profile import add_counts, distribution
+from textpipe.runtime import small_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,7 +150,7 @@ def read_file(path: Path) -> bytes:
             return read_member(archive, path.relative_to(archive).as_posix())
         if path.stat().st_size > image_file.MAX_BYTES:
             raise ValueError(f"{path}: a file of more than {image_file.MAX_BYTES:,} bytes; scale the picture down")
-        return path.read_bytes()
+        return small_file.read_bytes(path, max_bytes=image_file.MAX_BYTES)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file; give a path relative to the folder of the table") from None
     except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from textpipe.config import plugins
 from textpipe.config.fields import Sizes
-from textpipe.config.sections import Plugin, Section, describe_plugin_error
+from textpipe.config.sections import Plugin, Section, describe_plugin_errors
 from textpipe.errors import ConfigError, suggest
 
 READS = ("pixels",)
@@ -91,5 +91,5 @@ def over_regions(decoder: Section, width: int) -> Section:
     try:
         return type(decoder)(**table)
     except ValidationError as error:
-        problem = describe_plugin_error(type(decoder), error.errors()[0])
+        problem = describe_plugin_errors(type(decoder), error)
         raise ConfigError(f"[model] decoder: for regions of width {width}: {problem}") from None

@@ -1,5 +1,6 @@
-"""The pipeline files that come with textpipe, found by bare name when no such file exists.
+"""Pipeline files by bare name: those in ./pipelines, and those that come with textpipe, when no such file exists.
 
+    find("mails") -> pipelines/mails.toml
     find("mail_reply_or_not") -> .../pipelines/mail_reply_or_not.toml
 
 In a checkout they are in pipelines/ next to the package; a wheel has a copy of that folder inside the package.
@@ -10,6 +11,7 @@ from pathlib import Path
 from textpipe.errors import ConfigError, suggest
 
 HOME = Path(__file__).parents[1]
+LOCAL = Path("pipelines")  # in the working directory
 FOLDERS = (HOME / "pipelines", HOME.parent / "pipelines")
 
 
@@ -19,21 +21,26 @@ def pipelines() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))} if folder else {}
 
 
+def named(name: str) -> Path | None:
+    """The pipeline file of a bare name, in ./pipelines or else bundled; None if there is none."""
+    local = LOCAL / f"{name}.toml"
+    return local if Path(name).name == name and local.is_file() else pipelines().get(name)
+
+
 def find(path: str | Path) -> Path:
-    """The path itself, or the bundled pipeline of that name if it is a bare name without a folder.
+    """The path itself, or the local or bundled pipeline of that name if it is a bare name without a folder.
 
     An existing file comes first. Raises ConfigError for a name without suffix that is neither.
     """
     path = Path(path)
     if path.parent != Path() or path.is_file() or path.suffix not in ("", ".toml"):
         return path
-    known = pipelines()
-    if path.stem in known:
-        return known[path.stem]
+    if (file := named(path.stem)) is not None:
+        return file
     if path.suffix or path.is_dir():
         return path
-    local = sorted(file.name for file in Path().glob("*.toml"))
-    raise ConfigError(f"{path}: no such pipeline file or bundled pipeline{suggest(path.name, [*known, *local])}")
+    local = [*(file.name for file in Path().glob("*.toml")), *(file.stem for file in LOCAL.glob("*.toml"))]
+    raise ConfigError(f"{path}: no such pipeline file or bundled pipeline{suggest(path.name, {*pipelines(), *local})}")
 
 
 def title(path: Path) -> str:

@@ -18,7 +18,7 @@ from textpipe.config.fields import Field
 from textpipe.errors import ArtifactError, DataError, suggest
 from textpipe.pipeline import runner
 from textpipe.report.systems import PREDICTIONS, pipeline_file, short_names
-from textpipe.savedmodel import description
+from textpipe.savedmodel import description, locations
 
 METRICS = "metrics.json"
 
@@ -76,6 +76,9 @@ def load(
     files = [predictions_file(system, artifacts, assigned) for system, assigned in zip(systems, settings, strict=True)]
     runs = {at: read_answers(names[at], file) for at, file in enumerate(files) if file}
     shared_rows = next((run.rows for run in runs.values()), None)
+    for at in range(len(systems)):
+        if at not in runs:
+            locations.find_version(Path(systems[at]))  # before any model is loaded
     answers = []
     for at, system in enumerate(systems):
         if at not in runs:
@@ -286,9 +289,8 @@ def check_same_rows(first: Answers, other: Answers) -> None:
             f"{other_rows.answer}; compare runs of one task"
         )
     for name in ("sources", "references"):
-        for number, (first_value, other_value) in enumerate(
-            zip(getattr(first_rows, name), getattr(other_rows, name), strict=False), 1
-        ):
+        pairs = zip(getattr(first_rows, name), getattr(other_rows, name), strict=False)
+        for number, (first_value, other_value) in enumerate(pairs, 1):
             if first_value != other_value:
                 raise DataError(
                     f"{first.name} and {other.name}: their {name} differ from row {number} on, {str(first_value)[:60]!r} and "

@@ -30,11 +30,11 @@ def short_names(systems: Sequence[str], overrides: Sequence[Sequence[str]] = ())
 
 
 def pipeline_file(system: str) -> Path | None:
-    """The path of a system that is a pipeline file or the name of a bundled one; None for anything else."""
+    """The path of a system that is a pipeline file or the name of one (bundled.named); None for anything else."""
     path = Path(system)
     if path.suffix == ".toml":
         return bundled.find(path)
-    return None if path.exists() else bundled.pipelines().get(system)
+    return None if path.exists() else bundled.named(system)
 
 
 def assign_overrides(systems: Sequence[str], assignments: Sequence[str]) -> tuple[list[str], list[tuple[str, ...]]]:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from textpipe.errors import ModelError, suggest
 from textpipe.runtime import lazy_tensorflow, tensorflow_library
-from textpipe.savedmodel import description, manifest, messages, publish
+from textpipe.savedmodel import description, manifest, messages
 from textpipe.savedmodel import signatures as records
 from textpipe.savedmodel.batching import BATCH_ROWS, run_in_batches, to_python
+from textpipe.savedmodel.locations import find_version
 from textpipe.savedmodel.model_rows import Row, encode, parse_row, to_examples
 
 if TYPE_CHECKING:
@@ -69,12 +70,7 @@ class Model:
         folder = find_version(Path(path))
         if runtime == "session":
             tensorflow_library.preload()
-        if verify and (folder / manifest.NAME).exists():
-            manifest.verify(folder)
-        about = read_about(folder)
-        description.check(folder, about)
-        if about and not (folder / manifest.NAME).exists():
-            raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
+        about = check_files(folder, verify=verify)
         if runtime == "session":
             lazy_tensorflow.install()
             saved = saved or messages.read_saved_model(folder)  # once
@@ -218,6 +214,20 @@ class Model:
         return tensors
 
 
+def check_files(folder: Path, *, verify: bool = True) -> dict[str, Any]:
+    """textpipe.json of a version directory. Raises ModelError when a file is missing, damaged or of another format.
+
+    verify: compare every file with the manifest too.
+    """
+    if verify and (folder / manifest.NAME).exists():
+        manifest.verify(folder)
+    about = read_about(folder)
+    description.check(folder, about)
+    if about and not (folder / manifest.NAME).exists():
+        raise ModelError(f"{folder}: no {manifest.NAME}, so the copy may be incomplete; copy or export it again")
+    return about
+
+
 def refusal(message: str) -> str | None:
     """What a graph says of a value that it refuses, out of TensorFlow's message; None for other errors."""
     if match := REFUSED.search(message):
@@ -233,19 +243,6 @@ def convert_outputs(signature: records.Signature, rows: list[dict[str, Any]]) ->
         return rows
     outputs, first = signature.search.outputs, signature.search.first
     return [{name: row[source][0] if first else row[source] for name, source in outputs.items()} for row in rows]
-
-
-def find_version(path: Path) -> Path:
-    """The version directory for a user's path. Raises ModelError when there is none."""
-    if (path / "saved_model.pb").is_file():
-        return path
-    if not path.exists():
-        known = [folder.name for folder in path.parent.iterdir() if folder.is_dir()] if path.parent.is_dir() else []
-        raise ModelError(f"{path}: no such model{suggest(path.name, known) if known else ''}")
-    latest = publish.latest_version(path)
-    if latest is None:
-        raise ModelError(f"{path}: contains no SavedModel and no numbered version; expected NAME or NAME/VERSION")
-    return latest
 
 
 def input_specs(function: Any) -> dict[str, Any]:

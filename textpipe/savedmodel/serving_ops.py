@@ -88,9 +88,9 @@ MISSING_OPS = {"2.19": UNLINKED_OPS | LATER_TEXT_OPS, "2.20": UNLINKED_OPS, "2.2
 
 def model_ops(path: str | Path) -> list[str]:
     """The sorted names of ops in a SavedModel's graphs and functions. Raises ModelError when it cannot be read."""
-    from textpipe.savedmodel import loader
+    from textpipe.savedmodel import locations
 
-    saved = read_saved_model(loader.find_version(Path(path)))
+    saved = read_saved_model(locations.find_version(Path(path)))
     return sorted(set[str]().union(*map(op_names, saved.meta_graphs)))
 
 
@@ -112,5 +112,4 @@ def report(path: str | Path) -> tuple[list[str], bool]:
         else:
             lines.append(f"TensorFlow Serving {release}: knows every op")
             loads = True
-    lines += ["textpipe serve: loads it with the TensorFlow and TensorFlow Text of this environment"]
     return lines, loads

@@ -131,12 +131,12 @@ def refuse(folder: Path, saved: Any = None) -> None:
 
 def report(path: str | Path) -> list[str]:
     """Report lines, one per op with side effects; [] for none."""
-    from textpipe.savedmodel import loader
+    from textpipe.savedmodel import locations
 
     return [
         f"fault             {op}: accesses files, processes or the network; textpipe serve refuses the model "
         "without --trust-models"
-        for op in find_side_effects(loader.find_version(Path(path)))
+        for op in find_side_effects(locations.find_version(Path(path)))
     ]
 
 

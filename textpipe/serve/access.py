@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from textpipe.errors import ConfigError
+from textpipe.runtime import small_file
 
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/-]{1,128}")
 
@@ -37,7 +38,7 @@ class TokenAuth:
         if self.path is None:
             return
         try:
-            lines = self.path.read_text(encoding="utf-8").splitlines()
+            lines = small_file.read_bytes(self.path, pipes=True).decode("utf-8").splitlines()
         except OSError as error:
             raise ConfigError(
                 f"--token-file {self.path}: cannot be read ({error.strerror}); name a file of tokens"

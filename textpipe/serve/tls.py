@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from textpipe.errors import ConfigError
+from textpipe.runtime import small_file
 
 # A key that belongs to another certificate, of the same type or of another (an RSA key, an elliptic-curve certificate).
 MISMATCHES = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
@@ -77,7 +78,7 @@ def load_pair(cert: Path, key: Path) -> tuple[tuple[bytes, bytes], ssl.SSLContex
 
 def read_pem(path: Path, option: str) -> bytes:
     try:
-        return path.read_bytes()
+        return small_file.read_bytes(path, pipes=True)
     except OSError as error:
         raise ConfigError(f"{option} {path}: cannot be read ({error.strerror}); name a file in PEM") from None
 

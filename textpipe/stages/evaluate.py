@@ -11,6 +11,7 @@ import functools
 import inspect
 import json
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,10 +71,16 @@ class Config(Section):
 
     @model_validator(mode="after")
     def metrics_exist(self):
-        known = plugins.find("tasks", self.task).METRICS
-        for name in self.require:
-            if name not in known:
-                raise ValueError(f"require: {self.task} has no metric {name!r}{suggest(name, known)}")
+        task = plugins.find("tasks", self.task)
+        for name, bound in self.require.items():
+            if name not in task.METRICS:
+                raise ValueError(f"require: {self.task} has no metric {name!r}{suggest(name, task.METRICS)}")
+            low, high = getattr(task, "RANGES", {}).get(name, (-math.inf, math.inf))
+            if (bound < low) if task.METRICS[name] == "min" else (bound > high):
+                known = f"from {low:g} to {high:g}" if high < math.inf else f"of at least {low:g}"
+                raise ValueError(
+                    f"require.{name}: expected a number {known}, found {bound:g}, which no model can reach"
+                )
         answers = plugins.find("answers", plugins.find("tasks", self.task).ANSWER)
         answers.check(self.task, decode=self.decode, join_sources=self.join_sources)
         return self

@@ -1,10 +1,12 @@
 """Captioning: answer a picture with a sentence about it."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from textpipe.config.fields import Field
+from textpipe.tasks import translate
 
 FIELDS = (Field("image", "source", "image"), Field("caption", "target", "text"))
 OBJECTIVE = "sequence"
@@ -14,6 +16,7 @@ METRICS = {
     "distinct_answers": "max",
     **dict.fromkeys(("ter", "empty_answers", "perplexity", "unknown_in_answers"), "min"),
 }
+RANGES = {**translate.RANGES, "cider": (0, math.inf)}
 TEMPLATE = "caption"  # what `textpipe new` writes: `template` below
 
 

@@ -4,6 +4,7 @@ A pipeline file may choose other fields:
 task = { kind = "classify", fields = { subject = "text", body = "text", recipients = "number" }, target = "answered" }
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -24,6 +25,7 @@ METRICS = {
     "out_of_scope_fpr95": "min",
     **dict.fromkeys(("out_of_scope_f1", "out_of_scope_precision", "out_of_scope_recall"), "max"),
 }
+RANGES = {**dict.fromkeys(METRICS, (0, 1)), "log_loss": (0, math.inf)}
 TEMPLATE = "classify"  # what `textpipe new` writes
 
 

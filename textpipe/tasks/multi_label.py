@@ -18,6 +18,7 @@ METRICS = {
     **dict.fromkeys(("subset_accuracy", "average_precision"), "max"),
     "hamming_loss": "min",
 }
+RANGES = dict.fromkeys(METRICS, (0, 1))
 TEMPLATE = "multi_label"  # what `textpipe new` writes
 ANSWER = "labels"
 OBJECTIVE = "sigmoid"

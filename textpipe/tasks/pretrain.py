@@ -1,5 +1,6 @@
 """Pre-training: learn an encoder from texts without labels, for [train] init of a task with few labels."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ OBJECTIVE = {"masked": "masked_tokens", "next": "next_token"}  # by what the mod
 ANSWER = "fill"
 VIEW = "texts"  # how the page shows filled texts
 METRICS = {"unchanged": "max", "token_accuracy": "max", "perplexity": "min"}
+RANGES = {**dict.fromkeys(METRICS, (0, 1)), "perplexity": (1, math.inf)}
 TEMPLATE = "pretrain"  # what `textpipe new` writes
 
 

@@ -22,6 +22,7 @@ ANSWER = "label"
 METRICS = {"accuracy": "max", "error": "min", "unseen_answers": "min"} | {
     name: direction for name, direction in classify.METRICS.items() if "scope" not in name
 }
+RANGES = {**dict.fromkeys(METRICS, (0, 1)), "log_loss": classify.RANGES["log_loss"]}
 TEMPLATE = "qa"  # what `textpipe new` writes: `template` below
 
 

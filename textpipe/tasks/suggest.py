@@ -4,6 +4,7 @@ Its sources may be other fields, chosen in the pipeline file:
 task = { kind = "suggest", fields = { subject = "text", body = "text" }, target = "reply" }
 """
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
@@ -31,6 +32,7 @@ METRICS = {"perplexity": "min"} | dict.fromkeys(
     ),
     "max",
 )
+RANGES = {**dict.fromkeys(METRICS, (0, 1)), "perplexity": (1, math.inf)}
 VIEW = "replies"  # the page shows replies as buttons
 TEMPLATE = "suggest"  # what `textpipe new` writes
 

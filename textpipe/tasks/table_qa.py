@@ -14,6 +14,7 @@ FIELDS = (
 OBJECTIVE = "denotation"
 ANSWER = "denotation"
 METRICS = {"accuracy": "max", "answered": "max", "answered_accuracy": "max"}
+RANGES = dict.fromkeys(METRICS, (0, 1))
 TEMPLATE = "table_qa"  # what `textpipe new` writes: `template` below
 
 

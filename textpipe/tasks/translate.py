@@ -1,5 +1,6 @@
 """Translation: answer a sentence with its translation into another language."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ METRICS = {
     **dict.fromkeys(("bleu", "bleu_lowercased", "chrf", "exact_match", "length_ratio", "distinct_answers"), "max"),
     **dict.fromkeys(("ter", "empty_answers", "perplexity", "unknown_in_answers"), "min"),
 }
+RANGES = {
+    **dict.fromkeys(METRICS, (0, math.inf)),
+    **dict.fromkeys(("bleu", "bleu_lowercased", "chrf"), (0, 100)), "exact_match": (0, 1), "perplexity": (1, math.inf),
+}  # fmt: skip
 TEMPLATE = "generate"  # what `textpipe new` writes
 
 

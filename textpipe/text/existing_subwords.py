@@ -6,6 +6,7 @@ from pathlib import Path
 from textpipe.cache import integrity
 from textpipe.cache.store import latest_result
 from textpipe.errors import ConfigError
+from textpipe.runtime import small_file
 from textpipe.text.special_tokens import END_ID, PAD_ID, SPACE_SYMBOL, START_ID, UNK_ID
 
 SUFFIX = ".model"
@@ -82,6 +83,7 @@ def read(model: str, name: str, *, kind: str, reserved: Sequence[str] = ()) -> b
     if (path.parent / CODECS).exists():
         integrity.check(path.parent)
     try:
+        small_file.refuse_special(path)
         proto = ModelProto.FromString(path.read_bytes())
     except (OSError, DecodeError):
         proto = ModelProto()

@@ -69,7 +69,7 @@ def check_space(space: Space, objective: Objective) -> None:
             if pipeline is None and error is not None:
                 hint = ""
                 if not parameter.choices and not parameter.integer and parameter.low == int(parameter.low):
-                    hint = "; for whole numbers add int = true" if "integer" in str(error) else ""
+                    hint = "; for whole numbers add int = true" if "whole number" in str(error) else ""
                 reason = str(error).replace(f"{space.place} ", "")
                 raise ConfigError(f"{place} {parameter.key} = {value!r}: {reason}{hint}")
             if pipeline is not None:

@@ -6,11 +6,14 @@ competence of Platanios et al. with epochs in place of updates: min(1, sqrt(e (1
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field
 
 from textpipe.config.sections import Section
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class Curriculum(Section):
@@ -33,11 +36,13 @@ def competence(options: Curriculum, epoch: int) -> float:
     return min(1.0, math.sqrt(done * (1 - options.start**2) + options.start**2))
 
 
-def ranks(lengths: Mapping[str, Sequence[int] | np.ndarray]) -> np.ndarray:
+def ranks(lengths: "Mapping[str, Sequence[int] | np.ndarray]") -> "np.ndarray":
     """The rank of each row from the shortest to the longest, by the tokens of all fields: {field: [N]} -> [N].
 
     Rows of the same length keep their order.
     """
+    import numpy as np
+
     total = np.sum([np.asarray(tokens, np.int64) for tokens in lengths.values()], axis=0)
     order = np.argsort(total, kind="stable")
     rank_of_row = np.empty(len(order), np.int64)

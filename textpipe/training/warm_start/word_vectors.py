@@ -16,6 +16,7 @@ from typing import Any
 from textpipe.config.fields import Sizes
 from textpipe.config.sections import Section
 from textpipe.errors import ConfigError, DataError, suggest
+from textpipe.runtime import small_file
 from textpipe.training.warm_start import parameters, vocabulary_axes
 
 log = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ def fields_of(options: Vectors, vocabulary: dict[str, Any], codecs: dict[str, st
 def read(path: Path) -> Iterator[tuple[str, list[float]]]:
     """The words and vectors of a file. Raises DataError with the line for anything else, ConfigError for a missing file."""
     try:
+        small_file.refuse_special(path)
         file = path.open(encoding="utf-8", errors="replace", newline="\n")
     except OSError as error:
         raise ConfigError(f"[train] vectors.file: {path}: cannot be read: {error.strerror}") from None
