@@ -67,7 +67,7 @@ def test_new_takes_several_files_splits_formats_and_files_without_a_header(proje
 
     project.write("semi.csv", "body;wanted\n" + "".join(f"{text};{label}\n" for text, label in rows()))
     words = ["new", "classify", "semi.csv", "--columns", "text=body,label=wanted"]
-    assert 'format = { kind = "csv", delimiter = ";" }' in project.fails(*words)
+    assert """--format '{ kind = "csv", delimiter = ";" }\'""" in project.fails(*words)
     path = project.succeeds(*words, "--format", '{ kind = "csv", delimiter = ";" }').strip()
     assert sum(ingested(project, path).values()) == len(both)
 
@@ -108,7 +108,7 @@ def test_new_reply_strips_quotations_from_messages(project):
 
 
 def test_new_rejects_a_wrong_column_and_keeps_an_existing_file(project):
-    assert "did you mean 'message'" in project.fails(
+    assert '--columns "text=message,label=wants_reply"' in project.fails(
         "new", "classify", "--data", "mail.tsv", "--columns", "text=mesage,label=wants_reply"
     )
     assert "exists already" in project.fails(
