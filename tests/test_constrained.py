@@ -129,5 +129,5 @@ def test_the_beam_is_divided_among_the_non_empty_banks():
 
 @pytest.mark.parametrize("phrase", ["", " ", "a\nb"])
 def test_invalid_phrases_are_refused(phrase):
-    with pytest.raises(ValueError, match="expected a word or a phrase on one line"):
+    with pytest.raises(ValueError, match="expected a word or a phrase on a single line"):
         Plugin.check("decoding", {"kind": "constrained", "constraints": [phrase]})

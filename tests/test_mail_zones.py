@@ -151,7 +151,7 @@ def test_the_closing_is_that_of_mail_signature_and_a_whole_text_is_never_cut():
 
 
 def test_an_unknown_zone_is_refused():
-    with pytest.raises(ValueError, match="'attachments'; found 'header'"):
+    with pytest.raises(ValueError, match="or \"attachments\", found 'header'"):
         Plugin.check("text.steps", {"kind": "mail_zones", "cut": ["header"]})
 
 

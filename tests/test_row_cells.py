@@ -182,6 +182,7 @@ def test_compare_takes_the_cells_that_predict_takes(kind, cell, expected, use, m
         return model
 
     monkeypatch.setattr(loader.Model, "load", load)
+    monkeypatch.setattr(system_answers.locations, "find_version", lambda path: path)
     rows = [{"cell": given, "question": "Q?", "answer": "attic"} for given in (cell, json.dumps(cell), expected)]
     path = Path("rows.jsonl")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

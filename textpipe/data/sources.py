@@ -107,7 +107,7 @@ def locate(
 
 
 def check_distinct(origin: dict[str, list[Source]], options: Section) -> None:
-    """Raise DataError for a file that is read twice for a split, whose rows would count twice, or for train and another split.
+    """Raise DataError for a file that is read twice for a split, whose rows would count twice; warn of one that is read for two splits.
 
     Files that differ in one column are distinct: several translations of a text, for example. So are the splits of a format
     whose files hold several.
@@ -126,13 +126,13 @@ def check_distinct(origin: dict[str, list[Source]], options: Section) -> None:
                     raise DataError(
                         f"{name}: is named twice for {split}, so that its rows would count twice; name it once"
                     )
-                if other is not None and "train" in (other, split):
-                    raise DataError(
-                        f"{name}: is named for {other} and for {split}, which would measure the model on rows it was trained on; name "
-                        "another file for one of them, or leave one out and set its share in split"
-                    )
                 if other is not None:
-                    log.warning("%s: is named for %s and for %s, whose results will be the same", name, other, split)
+                    result = (
+                        "which measures the model on rows it was trained on"
+                        if "train" in (other, split)
+                        else "whose results will be the same"
+                    )
+                    log.warning("%s: is named for %s and for %s, %s", name, other, split, result)
                 seen[key] = split
 
 

@@ -201,7 +201,9 @@ def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> te
     names = [field.name for field in fields]
     characters, words = [0] * len(names), [0] * len(names)
     classes: set[Any] = set()
-    label = next((at for at, field in enumerate(fields) if field.side == "target" and field.kind == "label"), None)
+    label = next(
+        (at for at, field in enumerate(fields) if field.side == "target" and hasattr(field.cells, "names")), None
+    )
     reader = plugins.find("stages", "ingest").new_reader(section, RareLabels(1, None))
     reader.repairs.drop_option = "--on-bad-rows drop"
     for split, origin in sources.locate(None, section.files, section.format, columns).items():
