@@ -1,6 +1,6 @@
 """Multi30k en-de from the parallel rows alone, trained in both directions at once and then in one (Ding et al. 2021, bidirectional training).
 
-    TEXTPIPE_DATA=... python benchmarks/bidirectional.py FOLDER [--seed 1] [--epochs 16] [--final-epochs 10] [--reverse]
+    TEXTPIPE_DATA=... python benchmarks/bidirectional.py FOLDER [--seed 1] [--epochs 16] [--final-epochs 13] [--reverse]
         [-s KEY=VALUE ...] [-b KEY=VALUE ...] [-f KEY=VALUE ...]
 
 The first model reads each training row twice, as it is and with source and target exchanged; the second begins with its weights and
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=16)
-    parser.add_argument("--final-epochs", type=int, default=10)
+    parser.add_argument("--final-epochs", type=int, default=13)
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("-s", dest="settings", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("-b", dest="both_settings", action="append", default=[], metavar="KEY=VALUE")

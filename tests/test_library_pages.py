@@ -7,8 +7,6 @@ import pytest
 
 from textpipe.runtime import library_pages
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-
 # A library with symbol tables, a table of relocations, and code; addresses as in /proc/self/smaps.
 SMAPS = """\
 7f0000000000-7f0000100000 r--p 00000000 fd:00 123    /opt/tensorflow/libtensorflow_cc.so.2
@@ -60,6 +58,7 @@ assert tf.strings.length(["abc"]).numpy() == [3]  # a kernel that nothing has us
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_process_goes_on_after_its_libraries_are_released():
     done = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

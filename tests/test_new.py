@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from textpipe.cli import main
-from textpipe.pipeline import shell_text
+from textpipe.pipeline import scaffold, shell_text
 from textpipe.pipeline.toml_text import toml
 
 ROWS = [(f"{kind} number {number}", label) for number in range(40) for kind, label in (("ask", "yes"), ("thank", "no"))]
@@ -191,3 +191,10 @@ def test_texts_survive_toml_and_the_shell(text):
             ["bash", "-c", f"printf %s {quoted}"], capture_output=True, env={"LC_ALL": "C.UTF-8"}, check=True
         )
         assert shown.stdout.decode() == text
+
+
+def test_rows_whose_sets_of_labels_all_differ_are_not_refused(tmp_path):
+    lines = (f"text number {number}\ta{number}|b\n" for number in range(40))
+    (tmp_path / "rows.tsv").write_text("text\tlabels\n" + "".join(lines))
+    scaffold.write("multi_label", tmp_path / "rows.tsv", "", tmp_path / "new.toml")
+    assert (tmp_path / "new.toml").is_file()

@@ -6,7 +6,7 @@ STEPS = ["unicode", "casefold", "whitespace"]
 MAX_CHARACTERS = 200_000_000  # in all training texts; with more, character n-grams take hours and too much memory
 SHORT = 150  # characters of a text of a sentence or two, where pairs of words near each other help
 MIN_VALID = 30  # validation rows; fewer cannot choose l2
-# With more classes, the memory and the time of L-BFGS on all weights, which are classes times n-grams, are out of proportion.
+# With more classes, L-BFGS would need many gigabytes: it keeps some twenty arrays of classes times n-grams.
 MANY_CLASSES = 500
 
 # Logistic regression, with the best of these l2 on valid or, with few validation rows, one that suits most data.

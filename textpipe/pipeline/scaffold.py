@@ -80,8 +80,12 @@ def write(
         of_columns = isinstance(chosen.task, dict)
         raise column_advice.explain(error, section, fields, header=header, chosen=of_columns) from None
     size = replace(measured, senders=senders)
-    if missing and 1 < size.classes == size.rows:
-        target = next(field.name for field in fields if field.side == "target")
+    labelled = next((field for field in fields if field.side == "target" and hasattr(field.cells, "names")), None)
+    one_label = labelled and not hasattr(
+        labelled.cells, "join"
+    )  # a cell; several labels of a row may differ from those of all others
+    if labelled and one_label and missing and 1 < size.classes == size.rows:
+        target = labelled.name
         raise DataError(
             f"{target}: each of the {size.classes:,} rows has a label of its own in column {mapping.get(target, target)!r}, so none "
             f"can be learned; choose another column as {target} with --columns"
@@ -221,7 +225,7 @@ def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> te
                         characters[at] += sum(len(text or "") for text in column)
                         words[at] += sum(len((text or "").split()) for text in column)
                         if at == label:
-                            classes.update(column)
+                            classes.update(name for cell in column for name in class_names(fields[at], cell or ""))
                     if size.rows >= MAX_ROWS_READ:
                         break
                 elif len(rows):
@@ -231,6 +235,14 @@ def measure(section: Any, fields: Sequence[Any], columns: list[str | int]) -> te
     size.characters = {name: total / count for name, total in zip(names, characters, strict=True)}
     size.words = {name: total / count for name, total in zip(names, words, strict=True)}
     return size
+
+
+def class_names(field: Any, cell: str) -> tuple[str, ...]:
+    """The classes that a cell names; none for one that ingest refuses."""
+    try:
+        return tuple(field.cells.names(field.cells.parse(cell)))
+    except ValueError:
+        return ()
 
 
 def to_plain(files: Files) -> Any:

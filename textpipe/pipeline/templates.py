@@ -40,7 +40,7 @@ def classify(size: Size, task: ModuleType, *, mail: bool) -> str:
     note = ""
     if many:
         note = (
-            f"# One class against the rest for each of {size.classes:,} classes: minutes, where L-BFGS on all of them would take hours.\n"
+            f"# Each of {size.classes:,} classes against the rest: L-BFGS on all of them would need many times the memory.\n"
             "# A list such as l2 = [1, 0.1] takes as many fits.\n"
         )
     elif size.valid < classifier_defaults.MIN_VALID:

@@ -4,6 +4,7 @@ import tomllib
 from pathlib import Path
 
 from textpipe.errors import ModelError, suggest
+from textpipe.runtime import small_file
 from textpipe.savedmodel import publish
 
 SAVED_MODELS, PIPELINES = Path("saved_models"), Path("pipelines")  # in the working directory
@@ -61,7 +62,7 @@ def is_model(path: Path) -> bool:
 def is_pipeline(path: Path) -> bool:
     """Whether a file is TOML with a task."""
     try:
-        return "task" in tomllib.loads(path.read_text(encoding="utf-8"))
+        return "task" in tomllib.loads(small_file.read_bytes(path).decode("utf-8"))
     except (OSError, ValueError, RecursionError):
         return False
 

@@ -6,6 +6,7 @@ as explanations do. "session" starts in a fraction of the time and memory, and h
 it cannot run), "python" takes its place after a warning.
 """
 
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,14 @@ def load(folder: Path, runtime: str, saved: Any = None) -> Any:
     saved: the parsed saved_model.pb, where the caller has it.
     """
     loaded = load_session(folder, saved) if runtime == "session" else load_in_python(folder)
-    library_pages.release()
+    release_pages(runtime)
     return loaded
+
+
+@functools.cache
+def release_pages(runtime: str) -> None:
+    """Release what only loading needs, once: a server that loads further versions would have its kernels read again."""
+    library_pages.release()
 
 
 def load_in_python(folder: Path) -> Any:
