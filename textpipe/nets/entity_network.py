@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from textpipe.layers import sentences as split_sentences
-from textpipe.layers.scan import scan
+from textpipe.layers.entity_loop import prelu, write_slots
 from textpipe.layers.sentences import sum_words
 from textpipe.nets.bag import Linear
 from textpipe.nets.stories import StoryReader
@@ -78,31 +78,18 @@ class EntityNetwork(StoryReader):
         question_words, _ = self.vectors(inputs[self.question], self.question_mask)
         question = ops.sum(question_words, axis=1)  # [B, D]
         real = ops.cast(real, sentences.dtype)
-        keys = ops.convert_to_tensor(self.keys)
-        proposals = ops.matmul(sentences, self.from_sentence)[:, :, None] + ops.matmul(
-            keys, self.from_key
-        )  # [B, S, M, D]
-        by_key = ops.matmul(sentences, ops.transpose(keys))  # [B, S, M]
-
-        def step(carry: Any, xs: Any) -> tuple[Any, Any]:
-            state, _ = carry
-            sentence, key_score, proposal, exists = xs
-            gate = ops.sigmoid(ops.sum(state * sentence[:, None], axis=2) + key_score) * exists[:, None]  # [B, M]
-            flat = ops.matmul(ops.reshape(state, (-1, self.size)), self.from_state)
-            candidate = prelu(ops.reshape(flat, ops.shape(state)) + proposal, self.write_slope)
-            new = state + gate[:, :, None] * candidate
-            length = ops.sqrt(ops.sum(ops.square(new), axis=2, keepdims=True) + 1e-12)
-            new = ops.where(exists[:, None, None] > 0, new / length, state)
-            return (new, gate), (new, gate)  # Keras stacks what has the structure of the carry
-
-        start = keys[None] + ops.zeros_like(question)[:, None]  # [B, M, D]
-        xs = (
-            ops.transpose(sentences, (1, 0, 2)),
-            ops.transpose(by_key, (1, 0, 2)),
-            ops.transpose(proposals, (1, 0, 2, 3)),
+        keys, kernel, slope = (ops.copy(weight) for weight in (self.keys, self.from_state, self.write_slope))
+        by_time = ops.transpose(sentences, (1, 0, 2))  # [S, B, D]
+        state, gates = write_slots(
+            keys[None] + ops.zeros_like(question)[:, None],
+            by_time,
+            ops.matmul(by_time, ops.transpose(keys)),
+            ops.matmul(by_time, self.from_sentence),
+            ops.matmul(keys, self.from_key),
+            kernel,
+            slope,
             ops.transpose(real, (1, 0)),
         )
-        (state, _), (_, gates) = scan(step, (start, ops.zeros_like(start[:, :, 0])), xs)
         weight = ops.softmax(ops.sum(state * question[:, None], axis=2), axis=1)  # [B, M]
         memory = ops.sum(weight[:, :, None] * state, axis=1)
         hidden = prelu(question + ops.matmul(memory, self.from_memory), self.read_slope)
@@ -115,8 +102,3 @@ class EntityNetwork(StoryReader):
         return sum_words(
             ops.take(self.table, sentences.ids, axis=0) * ops.take(mask, positions, axis=0), sentences
         ), sentences.real
-
-
-def prelu(values: Any, slope: Any) -> Any:
-    """Values above 0, and slope times those below, by entry (He et al. 2015): [..., D], [D] -> [..., D]."""
-    return ops.maximum(values, 0) + slope * ops.minimum(values, 0)
