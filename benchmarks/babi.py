@@ -67,7 +67,7 @@ PARTS = {
             "train": {
                 "epochs": 200, "batch_rows": 32, "num_shapes": 4, "optimizer": {"kind": "adam", "learning_rate": 0.01},
                 "schedule": {"kind": "steps", "parts": 8}, "clip_norm": 1.25, "checkpoint_minutes": 5,
-                "early_stopping": {"metric": "valid_loss", "patience": 40},
+                "early_stopping": {"metric": "valid_loss", "patience": 40, "min_delta": 0.001},
             },
         },
         "valid",
