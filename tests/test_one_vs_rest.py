@@ -3,16 +3,21 @@
 import logging
 import os
 import signal
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
+import scipy.sparse
 import sklearn.svm
 from test_classifiers import sample
 from test_linear import fit
 
-from textpipe.runtime import interruptible
-from textpipe.training import full_batch_settings, lbfgs, one_vs_rest
+from textpipe.data.columns import Dense, Ids, Sparse
+from textpipe.engines import _scheduler
+from textpipe.runtime import interruptible, threads
+from textpipe.training import full_batch, full_batch_settings, lbfgs, one_vs_rest
 from textpipe.training.telemetry import progress
 
 EXACT = {"tol": 1e-7, "max_iter": 100_000, "random_state": 1, "dual": True}
@@ -30,15 +35,127 @@ def signs(labels, num_classes):
     return np.where(labels[:, None] == np.arange(num_classes), 1, -1).astype(np.float32)
 
 
-def test_classes_fitted_one_after_the_other_have_the_weights_of_one_call(monkeypatch):
+def problem(num_classes, row_weights=None):
+    matrix, labels = sample(num_classes)
+    return one_vs_rest.Problem(matrix, signs(labels, num_classes), row_weights)
+
+
+def test_parts_have_a_number_that_no_machine_chooses():
+    matrix = scipy.sparse.csr_matrix((2000, 5), dtype=np.float32)
+
+    def edges(num_classes):
+        parts = one_vs_rest.Problem(matrix, signs(np.arange(2000) % num_classes, num_classes), None).parts()
+        return [part.start for part in parts] + [parts[-1].stop]
+
+    assert edges(3) == [0, 3]
+    assert edges(63) == [0, 63]
+    assert edges(77) == [0, 38, 77]
+    assert edges(150) == [0, 37, 75, 112, 150]
+    assert len(edges(2000)) == 32 + 1
+
+
+def test_a_part_has_no_more_weights_than_may_be_kept(monkeypatch):
+    monkeypatch.setattr(one_vs_rest, "PART_WEIGHTS", 1)
+    assert problem(3).parts() == [slice(0, 1), slice(1, 2), slice(2, 3)]
+
+
+def test_labels_that_exclude_each_other_and_weights_of_entries_decide_which_classes_share_a_call():
+    assert problem(4).together
+    assert problem(4, np.ones((len(problem(4).signs), 1))).together
+    assert not problem(4, np.ones((len(problem(4).signs), 4))).together
+    several = problem(4)._replace(signs=np.ones_like(problem(4).signs))
+    assert not several.together
+    assert len(several.parts()) == 4
+
+
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_parts_have_the_weights_of_one_call(size, monkeypatch):
+    weighted = problem(4, np.linspace(0.5, 2, len(problem(4).signs))[:, None])
+    together, passes = one_vs_rest.Fits(weighted).fit(EXACT)
     matrix, labels = sample(4)
-    row_weights = np.linspace(0.5, 2, len(labels))[:, None]
-    together, _ = one_vs_rest.fit(matrix, signs(labels, 4), row_weights, EXACT)
-    monkeypatch.setattr(one_vs_rest, "ONE_CALL", 0)
+    alone = sklearn.svm.LinearSVC(**EXACT).fit(matrix, labels, sample_weight=weighted.row_weights[:, 0])
+    np.testing.assert_allclose(together[:-1], alone.coef_.T, atol=2e-3)
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", size)
     reported = []
-    alone, _ = one_vs_rest.fit(matrix, signs(labels, 4), row_weights, EXACT, reported.append)
-    np.testing.assert_allclose(alone, together, atol=2e-3)
-    assert reported == [1, 2, 3, 4]
+    parts, _ = one_vs_rest.Fits(weighted).fit(EXACT, reported.append)
+    np.testing.assert_allclose(parts, together, atol=2e-3)
+    assert reported == list(range(size, 5, size))
+    assert passes > 1
+
+
+def test_a_class_that_no_row_or_every_row_has():
+    matrix, labels = sample(4)
+    wide = one_vs_rest.Problem(matrix, signs(labels, 6), None)  # rows of classes 0 to 3
+    weights, _ = one_vs_rest.Fits(wide).fit(EXACT)
+    np.testing.assert_array_equal(weights[:, 4:], np.append(np.zeros((matrix.shape[1], 2)), [[-1, -1]], axis=0))
+    np.testing.assert_allclose(weights[:, :4], one_vs_rest.Fits(problem(4)).fit(EXACT)[0], atol=2e-3)
+    every = one_vs_rest.Problem(matrix, np.ones((len(labels), 3), np.float32), None)
+    weights, passes = one_vs_rest.Fits(every).fit(EXACT)
+    assert (weights[:-1] == 0).all()
+    assert (weights[-1] == 1).all()
+    assert passes == 0
+
+
+def test_a_part_of_one_class_and_the_rest_has_the_sign_of_its_class(monkeypatch):
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
+    matrix, labels = sample(4)
+    weights, _ = one_vs_rest.Fits(problem(4)).fit(EXACT)
+    assert ((matrix @ weights[:-1] + weights[-1]).argmax(axis=1) == labels).mean() > 0.9
+
+
+def test_processes_give_the_bits_of_one_process(monkeypatch):
+    """And end with the block."""
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
+    monkeypatch.setattr(threads, "num_cores", lambda: 2)
+    options = {**EXACT, "tol": 0.1}
+    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+        fits = one_vs_rest.Fits(problem(4), engine)
+        first, passes = fits.fit(options)
+        again, _ = fits.fit({**options, "C": 0.1})
+        workers = [worker.process for worker in engine.scheduler.idle]
+    assert workers
+    assert all(worker.poll() is not None for worker in workers)
+    here, passes_here = one_vs_rest.Fits(problem(4)).fit(options)
+    np.testing.assert_array_equal(first, here)
+    assert passes == passes_here
+    np.testing.assert_array_equal(again, one_vs_rest.Fits(problem(4)).fit({**options, "C": 0.1})[0])
+
+
+def test_a_large_problem_is_fitted_in_processes_and_gives_the_same_model(monkeypatch):
+    matrix, labels = sample(4)
+    options = {"loss": "squared_hinge", "optimizer": "liblinear", "l2": [1.0, 0.1]}
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
+    expected, _ = fit(matrix, labels, 4, **options)
+    started, start = [], _scheduler.Scheduler.start
+    monkeypatch.setattr(_scheduler.Scheduler, "start", lambda self: started.append(self) or start(self))
+    monkeypatch.setattr(one_vs_rest, "PROCESSES", 0)
+    monkeypatch.setattr(threads, "num_cores", lambda: 2)
+    found, _ = fit(matrix, labels, 4, **options)
+    assert len(started) == 1
+    for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_process_that_fits_does_not_load_tensorflow():
+    code = "import sys, textpipe.training.one_vs_rest, sklearn.svm; sys.exit('tensorflow.python' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(("cores", "parts", "entries"), [(1, 4, 10**9), (2, 1, 10**9), (2, 4, 1)])
+def test_one_core_one_part_or_a_small_problem_needs_no_processes(cores, parts, entries, monkeypatch):
+    monkeypatch.setattr(threads, "num_cores", lambda: cores)
+    with one_vs_rest.processes(entries, 4, parts, 1) as engine:
+        assert engine is None
+
+
+@pytest.mark.parametrize(("dtype", "count"), [("sparse", 3), ("dense", 4), ("ids", 2)])
+def test_entries_of_a_field(dtype, count):
+    columns = {
+        "sparse": Sparse.from_scipy(scipy.sparse.csr_matrix([[1.0, 2.0], [0.0, 3.0]])),
+        "dense": Dense(np.array([[1.0, 2.0], [0.0, 3.0]], np.float32)),
+        "ids": Ids([(np.array([4, 5], np.int32), np.array([0, 1, 2]))]),
+    }
+    assert full_batch.entries(columns[dtype]) == count
 
 
 def test_ctrl_c_does_not_wait_for_a_call_that_does_not_return():
@@ -62,7 +179,7 @@ def test_ctrl_c_in_liblinear_ends_the_fit(monkeypatch):
         os.kill(os.getpid(), signal.SIGINT)
         released.wait()
 
-    monkeypatch.setattr(one_vs_rest, "ONE_CALL", 0)
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
     monkeypatch.setattr(sklearn.svm.LinearSVC, "fit", compute)
     matrix, labels = sample(4)
     with pytest.raises(KeyboardInterrupt):
@@ -98,7 +215,7 @@ def test_ctrl_c_in_lbfgs_ends_the_fit(monkeypatch):
     ],
 )
 def test_a_fit_shows_how_far_it_is(optimizer, lines, monkeypatch, caplog):
-    monkeypatch.setattr(one_vs_rest, "ONE_CALL", 0)
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
     monkeypatch.setattr(progress, "INTERVAL", 0)
     caplog.set_level(logging.INFO, "textpipe")
     matrix, labels = sample(4)

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from multiprocessing import connection
 
 from textpipe.engines._scheduler import Died
@@ -15,17 +15,18 @@ from textpipe.engines._scheduler import Died
 class ProcessWorker:
     """A worker process and this end of its socket."""
 
-    def __init__(self, environment: Mapping[str, str]):
+    def __init__(self, environment: Mapping[str, str], imports: Sequence[str] = ()):
         parent_socket, child_socket = socket.socketpair()
         with child_socket:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "textpipe.engines._worker", str(child_socket.fileno())],
+                [sys.executable, "-m", "textpipe.engines._worker", str(child_socket.fileno()), *imports],
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
                 pass_fds=[child_socket.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else None,
             )
         self.connection = connection.Connection(parent_socket.detach())
+        self.job = b""  # that the worker has
 
     def send(self, method: str, *arguments: object) -> None:
         """Ask for an answer; a worker that has died is noticed by `receive`."""
@@ -47,20 +48,21 @@ class ProcessWorker:
 
 
 class ProcessLauncher:
-    """Starts workers on this machine, with `environment` beside that of this process."""
+    """Starts workers on this machine, with `environment` beside that of this process. imports: modules that they load while they start."""
 
-    def __init__(self, environment: Mapping[str, str]):
-        self.environment = environment
+    def __init__(self, environment: Mapping[str, str], imports: Sequence[str] = ()):
+        self.environment, self.imports = environment, imports
 
     def launch(self) -> ProcessWorker:
         """A worker that is starting."""
-        worker = ProcessWorker(self.environment)
+        worker = ProcessWorker(self.environment, self.imports)
         worker.send("prepare", os.getcwd(), sys.path, {})
         return worker
 
     def submit(self, worker: ProcessWorker, job: bytes, item: bytes) -> None:
-        """Run an item."""
-        worker.send("run", job, item)
+        """Run an item; a job may be as large as its data, so it is sent once."""
+        worker.send("run", None if job == worker.job else job, item)
+        worker.job = job
 
     def wait(self, workers: list[ProcessWorker]) -> list[tuple[ProcessWorker, bytes | Died]]:
         """The answers of the workers that have one, at least one."""

@@ -90,6 +90,11 @@ class Scheduler:
                 self.launcher.kill(worker)
             self.busy = {}
 
+    def start(self) -> None:
+        """Start all workers before there is work for them."""
+        while len(self.starting) + len(self.idle) + len(self.busy) < self.size:
+            self.starting.append(self.launcher.launch())
+
     def assign(self, job: bytes, waiting: deque[tuple[int, bytes]]) -> None:
         """Give waiting items to idle workers, and start workers while there are fewer than items."""
         while waiting and self.idle:

@@ -3,9 +3,10 @@
 A job is a pickled `make` of runtime/engine.py. The worker keeps what the last job built, so that a graph is traced and a model is
 loaded once for all items of a job.
 
-    python -m textpipe.engines._worker FD       a worker of the engine `processes`, at the other end of a socket
+    python -m textpipe.engines._worker FD MODULE...     a worker of the engine `processes`, at the other end of a socket; imports the modules first
 """
 
+import importlib
 import logging
 import os
 import pickle
@@ -30,16 +31,16 @@ class Worker:
         """Take over the working folder, the import path and the given environment of the process that started this one."""
         return pack(enter, folder, path, environment)
 
-    def run(self, job: bytes, item: bytes) -> bytes:
-        """Run a pickled item of a job."""
+    def run(self, job: bytes | None, item: bytes) -> bytes:
+        """Run a pickled item of a job; None: the last one."""
         return pack(self.answer, job, item)
 
-    def answer(self, job: bytes, item: bytes) -> Any:
+    def answer(self, job: bytes | None, item: bytes) -> Any:
         """The result of an item."""
-        if job != self.job:
-            self.job, self.function = b"", None  # the last model is freed before the next one is loaded
-            self.function, self.job = pickle.loads(job)(), job
-        assert self.function is not None
+        if job is not None and job != self.job:
+            self.job, self.function = job, None  # the last model is freed before the next one is loaded
+        if self.function is None:
+            self.function = pickle.loads(self.job)()
         return self.function(pickle.loads(item))
 
 
@@ -91,4 +92,6 @@ def serve(connection: Connection) -> None:
 if __name__ == "__main__":
     # Ctrl-C reaches the process that started this one, which closes the socket.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in sys.argv[2:]:
+        importlib.import_module(name)
     serve(Connection(int(sys.argv[1])))

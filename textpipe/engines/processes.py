@@ -1,6 +1,6 @@
 """Shards in several processes on this machine."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -20,13 +20,13 @@ class Config(Section):
 
 
 class Processes:
-    """Shards run in `workers` processes, commands as children of this one."""
+    """Shards run in `workers` processes, commands as children of this one. imports: modules that a process loads while it starts."""
 
     parallel = True
     start = staticmethod(start_here)
 
-    def __init__(self, workers: int):
-        self.scheduler = Scheduler(_processes.ProcessLauncher(worker_environment(workers)), workers)
+    def __init__(self, workers: int, imports: Sequence[str] = ()):
+        self.scheduler = Scheduler(_processes.ProcessLauncher(worker_environment(workers), imports), workers)
 
     def map(self, make: Make, items: Iterable[Any]) -> Iterator[Any]:
         """make()(item) for each item, in order."""

@@ -188,6 +188,22 @@ def csr(column: Column, dim: int) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix(column.gather(np.arange(len(column))).reshape(len(column), -1))
 
 
+def num_entries(rows: Rows) -> int:
+    """The number of entries of all fields, before equal columns are merged."""
+    return sum(entries(column) for column in rows.inputs.values())
+
+
+def entries(column: Column) -> int:
+    """The number of entries of a field: of sparse rows those that are written, of ids the tokens, of other rows all."""
+    if isinstance(column, Sparse):
+        return int(column.indices.lengths.sum())
+    return (
+        int(column.lengths.sum())
+        if isinstance(column, Ids)
+        else int(np.asarray(column.gather(np.arange(len(column)))).size)
+    )
+
+
 def flat(rows: Ids, every: np.ndarray) -> np.ndarray:
     """The values of all rows, one after the other."""
     positions = rows.flat(every)

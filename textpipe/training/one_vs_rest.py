@@ -1,62 +1,149 @@
-"""One LIBLINEAR fit for each class against the rest.   N rows, D features, C classes.
+"""LIBLINEAR fits of each class against the rest.   N rows, D features, C classes.
 
-On one core: LIBLINEAR's random numbers are shared by all threads, and results would differ from run to run.
+LIBLINEAR uses one core. Classes are cut into parts, which do not depend on the number of cores, so that neither do the results; large
+problems fit their parts in several processes. Threads would not do: they would share LIBLINEAR's random numbers.
 """
 
+import functools
+import itertools
 import threading
 import warnings
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse
 
-from textpipe.runtime import interruptible
+from textpipe.config import plugins
+from textpipe.runtime import interruptible, threads
 
-# Entries times classes up to which one call fits all classes: some ten seconds. It saves a third of the time, for LIBLINEAR copies the rows
-# in each call, but shows no progress, and has all weights in memory twice, in float64: at most 800 MB.
-ONE_CALL = 400_000_000
-ONE_CALL_WEIGHTS = 50_000_000
+# LIBLINEAR copies the rows in each call, so a part has several classes; the others of its rows are one class more.
+PART_CLASSES = 32
+PART_WEIGHTS = 25_000_000  # of a part at most, unless it has one class; in float64, and twice
+# Entries times classes times fits from which on processes are worth their second of start: some four seconds of one core.
+PROCESSES = 300_000_000
 _liblinear = threading.Lock()
 
 
-def fit(
-    matrix: scipy.sparse.csr_matrix,
-    signs: np.ndarray,
-    row_weights: np.ndarray | None,
-    options: dict[str, Any],
-    report: Callable[[int], None] = lambda num_classes: None,
-) -> tuple[np.ndarray, int]:
-    """The weights [D + 1, C] float32, the bias last, and the largest number of passes over the rows.
+class Problem(NamedTuple):
+    """matrix: rows [N, D]. signs: +1 for the classes of a row and -1 for the others [N, C]. row_weights: [N, 1], of entries [N, C], or None for 1."""
 
-    signs: +1 for the classes of a row and -1 for the others [N, C]; row_weights: [N, 1], of entries [N, C], or None for 1; options: of
-    LinearSVC; report(number of classes done) is called after each call. Ctrl-C ends the fit at once.
-    """
-    num_classes = signs.shape[1]
-    weights = np.zeros((matrix.shape[1] + 1, num_classes), np.float32)
-    one_weight = row_weights is None or row_weights.shape[1] == 1
-    one_class = num_classes > 2 and bool(((signs > 0).sum(axis=1) == 1).all())
-    is_small = matrix.nnz * num_classes <= ONE_CALL and weights.size <= ONE_CALL_WEIGHTS
-    if one_weight and one_class and is_small:
-        calls = [(slice(None), signs.argmax(axis=1))]
-    else:
-        calls = [(slice(number, number + 1), signs[:, number]) for number in range(num_classes)]
+    matrix: scipy.sparse.csr_matrix
+    signs: np.ndarray
+    row_weights: np.ndarray | None
+
+    @property
+    def together(self) -> bool:
+        """Whether one call can fit several classes: each row has one class and one weight."""
+        one_weight = self.row_weights is None or self.row_weights.shape[1] == 1
+        return one_weight and self.signs.shape[1] > 2 and bool(((self.signs > 0).sum(axis=1) == 1).all())
+
+    def parts(self) -> list[slice]:
+        """The classes of each part: num_parts of the same size, or more where their weights would not fit."""
+        num_classes = self.signs.shape[1]
+        if not self.together:
+            return [slice(number, number + 1) for number in range(num_classes)]
+        count = num_parts(num_classes)
+        while count < num_classes and self.matrix.shape[1] * -(-num_classes // count) > PART_WEIGHTS:
+            count *= 2
+        edges = [num_classes * number // count for number in range(count + 1)]
+        return [slice(first, last) for first, last in itertools.pairwise(edges) if first < last]
+
+
+def num_parts(num_classes: int) -> int:
+    """The power of 2 that cuts the classes into parts of PART_CLASSES to 2 * PART_CLASSES - 1; 1 for fewer classes."""
+    count = 1
+    while num_classes // (2 * count) >= PART_CLASSES:
+        count *= 2
+    return count
+
+
+class Fitted(NamedTuple):
+    """The weights of a part's classes, the bias last [D + 1, K] float32, and the largest number of passes over the rows."""
+
+    weights: np.ndarray
+    passes: int
+
+
+class Fits:
+    """Fits of one problem with different options. engine: of `processes`, or None to fit in this process."""
+
+    def __init__(self, problem: Problem, engine: Any = None):
+        self.problem, self.engine, self.parts = problem, engine, problem.parts()
+
+    def fit(
+        self, options: dict[str, Any], report: Callable[[int], None] = lambda num_classes: None
+    ) -> tuple[np.ndarray, int]:
+        """The weights [D + 1, C] float32, the bias last, and the largest number of passes over the rows.
+
+        options: of LinearSVC; report(number of classes done) is called after each part. Ctrl-C ends the fit at once.
+        """
+        weights = np.zeros((self.problem.matrix.shape[1] + 1, self.problem.signs.shape[1]), np.float32)
+        passes = 0
+        for classes, fitted in zip(self.parts, self.each(options), strict=True):
+            weights[:, classes], passes = fitted.weights, max(passes, fitted.passes)
+            report(classes.stop)
+        return weights, passes
+
+    def each(self, options: dict[str, Any]) -> Iterator[Fitted]:
+        """The fit of each part, in order."""
+        items = [(classes, options) for classes in self.parts]
+        if self.engine is not None:
+            return self.engine.map(functools.partial(part_fitter, self.problem), items)
+        fit_part = part_fitter(self.problem)
+        return (interruptible.call(fit_part, item) for item in items)
+
+
+@contextmanager
+def processes(num_entries: int, num_classes: int, num_parts: int, num_fits: int) -> Iterator[Any]:
+    """The engine for Fits, whose processes start at once and end with the block; None if one process will do."""
+    workers = min(threads.num_cores(), num_parts)
+    if workers < 2 or num_entries * num_classes * num_fits < PROCESSES:
+        yield None
+        return
+    engine = plugins.find("engines", "processes").Processes(workers, imports=("sklearn.svm", __name__))
+    engine.scheduler.start()
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def part_fitter(problem: Problem) -> Callable[[tuple[slice, dict[str, Any]]], Fitted]:
+    """A function of the classes of a part and the options of LinearSVC."""
+    matrix, signs, row_weights = problem
+    together = problem.together
+    if not together:
         matrix = matrix.astype(
             np.float64
         )  # LIBLINEAR's numbers: or each call would convert them, in a quarter of its time
-    passes = 0
-    for columns, labels in calls:
-        if len(np.unique(labels)) < 2:  # a label that all rows have, or none
-            weights[-1, columns] = labels[0]
-            continue
+
+    def fit_part(item: tuple[slice, dict[str, Any]]) -> Fitted:
+        classes, options = item
+        part = signs[:, classes]
+        width = part.shape[1]
+        # The rows of other classes are class `width`.
+        labels = np.where((part > 0).any(axis=1), part.argmax(axis=1), width) if together else part[:, 0]
         sample_weight = None
         if row_weights is not None:
-            sample_weight = row_weights[:, 0] if row_weights.shape[1] == 1 else row_weights[:, columns][:, 0]
-        classifier = interruptible.call(fit_alone, matrix, labels, sample_weight, options)
-        weights[:-1, columns], weights[-1, columns] = classifier.coef_.T, classifier.intercept_
-        passes = max(passes, int(np.max(classifier.n_iter_)))
-        report(num_classes if columns.stop is None else columns.stop)
-    return weights, passes
+            sample_weight = row_weights[:, 0] if row_weights.shape[1] == 1 else row_weights[:, classes][:, 0]
+        weights = np.zeros((matrix.shape[1] + 1, width), np.float32)
+        present = np.unique(labels)
+        weights[-1] = -1 if together else labels[0]  # unless some rows have the class, and others do not
+        if len(present) < 2:
+            return Fitted(weights, 0)
+        classifier = fit_alone(matrix, labels, sample_weight, options)
+        coefficients, intercepts = classifier.coef_, classifier.intercept_
+        if not together:
+            present = np.zeros(1, np.int64)
+        elif len(present) == 2:  # LIBLINEAR fits the second against the first
+            coefficients, intercepts = np.vstack([-coefficients, coefficients]), np.append(-intercepts, intercepts)
+        inside = present < width
+        weights[:-1, present[inside]], weights[-1, present[inside]] = coefficients[inside].T, intercepts[inside]
+        return Fitted(weights, int(np.max(classifier.n_iter_)))
+
+    return fit_part
 
 
 def fit_alone(matrix: Any, labels: np.ndarray, row_weights: np.ndarray | None, options: dict[str, Any]) -> Any:

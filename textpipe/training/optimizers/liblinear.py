@@ -60,10 +60,10 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     Returns the summary and the history as documented in loop.fit: an entry per value of l2, with the validation metrics. Raises
     ConfigError for other models and losses, and for an L1 penalty.
     """
+    from textpipe.data.columns import Labels
     from textpipe.training import one_vs_rest
-    from textpipe.training.full_batch import Objective
+    from textpipe.training.full_batch import Objective, num_entries
     from textpipe.training.l2_path import Path
-    from textpipe.training.telemetry.progress import FitProgress
 
     if getattr(model, "row_loss", "logistic") == "logistic":
         raise ConfigError(
@@ -76,8 +76,20 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         )
     if not all(getattr(model, "l2_path", (model.l2,))):
         raise ConfigError("[train] optimizer liblinear: needs a penalty; set [model] l2 above 0")
-    function = Objective(model, train)
-    path, matrix = Path(function, train, valid, settings, objective), function.matrix()
+    num_fits = len(getattr(model, "l2_path", (model.l2,)))
+    num_parts = one_vs_rest.num_parts(model.num_logits) if isinstance(train.target, Labels) else model.num_logits
+    with one_vs_rest.processes(num_entries(train), model.num_logits, num_parts, num_fits) as engine:
+        function = Objective(model, train)
+        problem = one_vs_rest.Problem(function.matrix(), function.signs, function.row_weights)
+        path = Path(function, train, valid, settings, objective)
+        return fit_path(path, one_vs_rest.Fits(problem, engine), config, settings)
+
+
+def fit_path(path: Any, fits: Any, config: Config, settings: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The summary and the history of the fits with each value of l2 of an l2_path.Path; the best weights are left in the model."""
+    from textpipe.training.telemetry.progress import FitProgress
+
+    function, model = path.function, path.function.model
     options: dict[str, Any] = {
         "loss": model.row_loss, "tol": config.tolerance, "max_iter": config.max_iterations, "random_state": settings.seed,
         "intercept_scaling": config.bias_scale, "dual": True,
@@ -87,9 +99,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
         for number, l2 in enumerate(path, 1):
             progress.start_fit(number)
             function.penalize(l2)
-            weights, passes = one_vs_rest.fit(
-                matrix, function.signs, function.row_weights, {"C": 1 / l2, **options}, progress.show
-            )
+            weights, passes = fits.fit({"C": 1 / l2, **options}, progress.show)
             stopped = "converged" if passes < config.max_iterations else "iterations"
             if stopped == "iterations":
                 log.warning("liblinear: %d passes did not suffice; raise max_iterations or tolerance", passes)
