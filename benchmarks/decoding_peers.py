@@ -130,14 +130,17 @@ def weights(model):
         norm(last, f"{side}.norm")
         for number, block in enumerate(blocks):
             name = f"{side}.{number}"
-            linear(block.itself.reads, *(f"{name}.itself.{part}" for part in ("query", "key", "value")))
-            linear(block.itself.writes, f"{name}.itself.out")
-            if block.memory is not None:
-                linear(block.memory.reads, f"{name}.memory.query")
-                linear(block.memory.remembers, f"{name}.memory.key", f"{name}.memory.value")
-                linear(block.memory.writes, f"{name}.memory.out")
-            linear(block.feed_forward.reads, f"{name}.inner")
-            linear(block.feed_forward.writes, f"{name}.outer")
+            linear(
+                block.self_attention.input_linear,
+                *(f"{name}.self_attention.{part}" for part in ("query", "key", "value")),
+            )
+            linear(block.self_attention.output_linear, f"{name}.self_attention.out")
+            if block.cross_attention is not None:
+                linear(block.cross_attention.input_linear, f"{name}.memory.query")
+                linear(block.cross_attention.memory_linear, f"{name}.memory.key", f"{name}.memory.value")
+                linear(block.cross_attention.output_linear, f"{name}.memory.out")
+            linear(block.feed_forward.inner_linear, f"{name}.inner")
+            linear(block.feed_forward.output_linear, f"{name}.outer")
             for place, layer in enumerate(block.norms):
                 norm(layer, f"{name}.norms.{place}")
     return arrays

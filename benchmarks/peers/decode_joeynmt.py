@@ -45,12 +45,12 @@ def fill(model, weights):
     for number, layer in enumerate(model.encoder.layers):
         name = f"encoder.{number}"
         norm(layer.layer_norm, f"{name}.norms.0")
-        attention(layer.src_src_att, f"{name}.itself")
+        attention(layer.src_src_att, f"{name}.self_attention")
         inner(layer.feed_forward, name, f"{name}.norms.1")
     for number, layer in enumerate(model.decoder.layers):
         name = f"decoder.{number}"
         norm(layer.x_layer_norm, f"{name}.norms.0")
-        attention(layer.trg_trg_att, f"{name}.itself")
+        attention(layer.trg_trg_att, f"{name}.self_attention")
         norm(layer.dec_layer_norm, f"{name}.norms.1")
         attention(layer.src_trg_att, f"{name}.memory")
         inner(layer.feed_forward, name, f"{name}.norms.2")

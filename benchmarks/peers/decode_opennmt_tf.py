@@ -61,7 +61,7 @@ def fill(model, weights):
         norm(part.layer_norm, f"{side}.norm")
         for number, layer in enumerate(part.layers):
             name = f"{side}.{number}"
-            attention(layer.self_attention, f"{name}.itself", f"{name}.norms.0")
+            attention(layer.self_attention, f"{name}.self_attention", f"{name}.norms.0")
             if side == "decoder":
                 attention(layer.attention[0], f"{name}.memory", f"{name}.norms.1")
             norm(layer.ffn.input_layer_norm, f"{name}.norms.{2 if side == 'decoder' else 1}")

@@ -47,7 +47,7 @@ class Block(nn.Module):
 
     def __init__(self, size, inner, heads, dropout, decodes):
         super().__init__()
-        self.itself = Attention(size, heads, own=True)
+        self.self_attention = Attention(size, heads, own=True)
         self.memory = Attention(size, heads, own=False) if decodes else None
         self.inner, self.outer = nn.Linear(size, inner), nn.Linear(inner, size)
         self.norms = nn.ModuleList(nn.LayerNorm(size, eps=1e-6) for _ in range(3 if decodes else 2))
@@ -55,7 +55,7 @@ class Block(nn.Module):
 
     def forward(self, rows, mask=None, memory=None, memory_mask=None):
         decodes = self.memory is not None
-        rows = rows + self.drop(self.itself(self.norms[0](rows), mask=mask, causal=decodes))
+        rows = rows + self.drop(self.self_attention(self.norms[0](rows), mask=mask, causal=decodes))
         if decodes:
             rows = rows + self.drop(self.memory(self.norms[1](rows), memory, memory_mask))
         return rows + self.drop(self.outer(F.relu(self.inner(self.norms[-1](rows)))))

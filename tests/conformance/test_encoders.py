@@ -212,7 +212,11 @@ def rate_of(place, kind, rates):
         return rates["dropout of the model"]
     if place == "/encoder/drop":
         return rates["dropout" if kind == "transformer" else "embedding_dropout"]
-    fields = {"word_drop": "word_dropout", "recurrent_drop": "recurrent_dropout", "itself/drop": "attention_dropout"}
+    fields = {
+        "word_drop": "word_dropout",
+        "recurrent_drop": "recurrent_dropout",
+        "self_attention/drop": "attention_dropout",
+    }
     fields["feed_forward/drop"] = "activation_dropout"
     return rates[next((field for end, field in fields.items() if place.endswith(end)), "dropout")]
 

@@ -56,11 +56,12 @@ def build_spec(model: Any, num_positions: int) -> Any:
 
 def fill_block(layer: Any, block: Any) -> None:
     """Fill one block: self-attention, in a decoder cross-attention, and feed-forward, each with its normalization."""
-    fill_linear(layer.self_attention.linear[0], block.itself.reads)
-    fill_linear(layer.self_attention.linear[1], block.itself.writes)
+    fill_linear(layer.self_attention.linear[0], block.self_attention.input_linear)
+    fill_linear(layer.self_attention.linear[1], block.self_attention.output_linear)
     sublayers = [layer.self_attention, layer.ffn]
-    if block.memory is not None:
-        linears = block.memory.reads, block.memory.remembers, block.memory.writes
+    if block.cross_attention is not None:
+        attention = block.cross_attention
+        linears = attention.input_linear, attention.memory_linear, attention.output_linear
         for spec, linear in zip(layer.attention.linear, linears, strict=True):
             fill_linear(spec, linear)
         sublayers.insert(1, layer.attention)
@@ -68,11 +69,11 @@ def fill_block(layer: Any, block: Any) -> None:
         fill_norm(sublayer.layer_norm, norm)
     feed_forward = block.feed_forward
     if feed_forward.activation == "swiglu":
-        fill_linear(layer.ffn.linear_0, feed_forward.reads, slice(0, feed_forward.size))
-        fill_linear(layer.ffn.linear_0_noact, feed_forward.reads, slice(feed_forward.size, None))
+        fill_linear(layer.ffn.linear_0, feed_forward.inner_linear, slice(0, feed_forward.size))
+        fill_linear(layer.ffn.linear_0_noact, feed_forward.inner_linear, slice(feed_forward.size, None))
     else:
-        fill_linear(layer.ffn.linear_0, feed_forward.reads)
-    fill_linear(layer.ffn.linear_1, feed_forward.writes)
+        fill_linear(layer.ffn.linear_0, feed_forward.inner_linear)
+    fill_linear(layer.ffn.linear_1, feed_forward.output_linear)
 
 
 def fill_linear(spec: Any, linear: Any, columns: slice = slice(None)) -> None:

@@ -49,13 +49,13 @@ class Attention(keras.layers.Layer):
         self.num_heads, self.size = config.num_heads, size
         self.cross, self.rotary = cross, not cross and config.positions == "rotary"
         # In self-attention queries, keys and values are computed from the same rows, in one product.
-        self.reads = Linear(size, *[size] * (1 if cross else 3), seeds=seeds, name="reads")
-        self.remembers = Linear(size, size, size, seeds=seeds, name="remembers") if cross else None
-        self.writes = Linear(size, size, seeds=seeds, name="writes")
+        self.input_linear = Linear(size, *[size] * (1 if cross else 3), seeds=seeds, name="input_linear")
+        self.memory_linear = Linear(size, size, size, seeds=seeds, name="memory_linear") if cross else None
+        self.output_linear = Linear(size, size, seeds=seeds, name="output_linear")
         self.drop = Dropout(config.attention_dropout, seed=next(seeds), name="drop")
 
     def build(self, input_shape=None):
-        for layer in (self.reads, self.remembers, self.writes, self.drop):
+        for layer in (self.input_linear, self.memory_linear, self.output_linear, self.drop):
             if layer is not None:
                 layer.build()
         self.built = True
@@ -69,7 +69,7 @@ class Attention(keras.layers.Layer):
 
     def project_memory(self, memory, batch, norm=None):
         """Keys and values of a memory [B * T, D]: two [B, H, T, d]."""
-        return self.split_heads(self.remembers(memory, norm=norm), batch, 2)
+        return self.split_heads(self.memory_linear(memory, norm=norm), batch, 2)
 
     def attend(self, query, key, value, bias, training=False):
         """query [B, H, Q, d], key and value [B, H, K, d] -> [B * Q, D], weights [B, H, Q, K]; bias is added to the scores."""
@@ -78,19 +78,19 @@ class Attention(keras.layers.Layer):
         weights = (softmax if training else plain_softmax)(scores if bias is None else scores + bias)
         context = ops.matmul(self.drop(weights, training=training), value)
         rows = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (-1, self.size))
-        return self.writes(rows), weights
+        return self.output_linear(rows), weights
 
-    def self_attention(self, rows, batch, bias, norm, training):
-        """[B * T, D] -> [B * T, D]"""
-        query, key, value = self.split_heads(self.reads(rows, norm=norm), batch, 3)
+    def attend_to_rows(self, rows, batch, bias, norm, training):
+        """Self-attention: [B * T, D] -> [B * T, D]"""
+        query, key, value = self.split_heads(self.input_linear(rows, norm=norm), batch, 3)
         if self.rotary:
             positions = ops.arange(ops.shape(query)[2])
             query, key = rotate(query, positions), rotate(key, positions)
         return self.attend(query, key, value, bias, training)[0]
 
-    def cross_attention(self, rows, batch, memory, bias, norm, training=False):
-        """[B * U, D], keys and values [B, H, T, d] -> [B * U, D], weights [B, H, U, T]."""
-        (query,) = self.split_heads(self.reads(rows, norm=norm), batch, 1)
+    def attend_to_memory(self, rows, batch, memory, bias, norm, training=False):
+        """Cross-attention: [B * U, D], keys and values [B, H, T, d] -> [B * U, D], weights [B, H, U, T]."""
+        (query,) = self.split_heads(self.input_linear(rows, norm=norm), batch, 1)
         return self.attend(query, *memory, bias, training)
 
     def step(self, rows, cache, positions, bias):
@@ -98,7 +98,7 @@ class Attention(keras.layers.Layer):
 
         bias [B, 1, W, S + W] masks the entries of a batch row's cache that do not belong to each of its W hypotheses.
         """
-        query, key, value = self.split_heads(self.reads(rows), ops.shape(positions)[0], 3)
+        query, key, value = self.split_heads(self.input_linear(rows), ops.shape(positions)[0], 3)
         if self.rotary:
             query, key = rotate(query, positions), rotate(key, positions)
         keys, values = (ops.concatenate(pair, axis=2) for pair in zip(cache, (key, value), strict=True))
@@ -112,23 +112,23 @@ class FeedForward(keras.layers.Layer):
         super().__init__(**kwargs)
         self.activation, self.size = config.activation, config.d_ff
         widths = [config.d_ff] * (2 if config.activation == "swiglu" else 1)
-        self.reads = Linear(config.d_model, *widths, seeds=seeds, name="reads")
-        self.writes = Linear(config.d_ff, config.d_model, seeds=seeds, name="writes")
+        self.inner_linear = Linear(config.d_model, *widths, seeds=seeds, name="inner_linear")
+        self.output_linear = Linear(config.d_ff, config.d_model, seeds=seeds, name="output_linear")
         self.drop = Dropout(config.activation_dropout, seed=next(seeds), name="drop")
 
     def build(self, input_shape=None):
-        for layer in (self.reads, self.writes, self.drop):
+        for layer in (self.inner_linear, self.output_linear, self.drop):
             layer.build()
         self.built = True
 
     def call(self, rows, norm=None, training=False):
         """[N, D] -> [N, D]"""
-        inner = self.reads(rows, norm=norm)
+        inner = self.inner_linear(rows, norm=norm)
         if self.activation == "swiglu":
             inner = ops.silu(inner[:, : self.size]) * inner[:, self.size :]
         else:
             inner = ops.relu(inner) if self.activation == "relu" else ops.gelu(inner, approximate=False)
-        return self.writes(self.drop(inner, training=training))
+        return self.output_linear(self.drop(inner, training=training))
 
 
 class Block(keras.layers.Layer):
@@ -137,15 +137,15 @@ class Block(keras.layers.Layer):
     def __init__(self, config, seeds, *, in_decoder: bool, **kwargs):
         super().__init__(**kwargs)
         self.pre = config.norm == "pre"
-        self.itself = Attention(config, seeds, cross=False, name="itself")
-        self.memory = Attention(config, seeds, cross=True, name="memory") if in_decoder else None
+        self.self_attention = Attention(config, seeds, cross=False, name="self_attention")
+        self.cross_attention = Attention(config, seeds, cross=True, name="cross_attention") if in_decoder else None
         self.feed_forward = FeedForward(config, seeds, name="feed_forward")
         count = 3 if in_decoder else 2
         self.norms = [LayerNorm(config.d_model, name=f"norm_{index}") for index in range(count)]
         self.drops = [Dropout(config.dropout, seed=next(seeds), name=f"drop_{index}") for index in range(count)]
 
     def build(self, input_shape=None):
-        for layer in (self.itself, self.memory, self.feed_forward, *self.norms, *self.drops):
+        for layer in (self.self_attention, self.cross_attention, self.feed_forward, *self.norms, *self.drops):
             if layer is not None:
                 layer.build()
         self.built = True
@@ -154,16 +154,16 @@ class Block(keras.layers.Layer):
         """All positions: rows [B * T, D] -> [B * T, D]; memory: keys and values [B, H, T, d] for a decoder's block."""
 
         def self_attention(rows, norm):
-            return self.itself.self_attention(rows, batch, bias, norm, training)
+            return self.self_attention.attend_to_rows(rows, batch, bias, norm, training)
 
         def cross_attention(rows, norm):
-            return self.memory.cross_attention(rows, batch, memory, memory_bias, norm, training)[0]
+            return self.cross_attention.attend_to_memory(rows, batch, memory, memory_bias, norm, training)[0]
 
         def feed_forward(rows, norm):
             return self.feed_forward(rows, norm=norm, training=training)
 
         sublayers = [self_attention, feed_forward]
-        if self.memory is not None:
+        if self.cross_attention is not None:
             sublayers.insert(1, cross_attention)
         for sublayer, norm, drop in zip(sublayers, self.norms, self.drops, strict=True):
             if self.pre:
@@ -179,11 +179,15 @@ class Block(keras.layers.Layer):
             outputs, *extra = sublayer(norm(rows) if self.pre else rows)
             return rows + outputs if self.pre else norm(rows + outputs), extra
 
-        rows, (cache,) = residual(rows, self.norms[0], lambda rows: self.itself.step(rows, cache, positions, bias))
+        rows, (cache,) = residual(
+            rows, self.norms[0], lambda rows: self.self_attention.step(rows, cache, positions, bias)
+        )
         rows, (weights,) = residual(
             rows,
             self.norms[1],
-            lambda rows: self.memory.cross_attention(rows, ops.shape(positions)[0], memory, memory_bias, None),
+            lambda rows: self.cross_attention.attend_to_memory(
+                rows, ops.shape(positions)[0], memory, memory_bias, None
+            ),
         )
         rows, _ = residual(rows, self.norms[2], lambda rows: (self.feed_forward(rows),))
         return rows, cache, weights

@@ -117,6 +117,6 @@ class TransformerCaptioner(Regions, TransformerModel):
         """{field: pixels [B, H, W, C]} -> memory: a dict of tensors whose first axis is B."""
         states, real = self.regions(inputs, training)
         rows = ops.reshape(self.bridge(states), (-1, self.config.d_model))
-        pairs = [block.memory.project_memory(rows, ops.shape(states)[0]) for block in self.decoder]
+        pairs = [block.cross_attention.project_memory(rows, ops.shape(states)[0]) for block in self.decoder]
         keys, values = zip(*pairs, strict=True)
         return {"bias": padding_bias(real), "keys": tuple(keys), "values": tuple(values)}

@@ -128,7 +128,7 @@ class TransformerModel(keras.Model):
         norm = self.encoder_norm
         if norm is not None:
             rows = norm.normalize(rows)
-        pairs = [block.memory.project_memory(rows, batch, norm) for block in self.decoder]
+        pairs = [block.cross_attention.project_memory(rows, batch, norm) for block in self.decoder]
         keys, values = zip(*pairs, strict=True)
         return {"bias": bias, "keys": tuple(keys), "values": tuple(values)}
 
@@ -144,7 +144,7 @@ class TransformerModel(keras.Model):
         return {
             "memory": memory,
             "cache": {"keys": empty(), "values": empty()},
-            "own": ops.zeros((batch, zero), dtype=bias.dtype),
+            "ancestor_bias": ops.zeros((batch, zero), dtype=bias.dtype),
             "places": ops.zeros((batch,), dtype="int32"),
         }
 
@@ -152,7 +152,7 @@ class TransformerModel(keras.Model):
         """The next token: ids [B * W] -> logits [B * W, V], state, attention [B * W, T].
 
         In a state, "memory" and "cache" have B rows and the rest has B * W, the W hypotheses of a row being adjacent. The
-        cache holds the keys and values of every hypothesis a row ever had, and own [B * W, S] is 0 for the ancestors of a
+        cache holds the keys and values of every hypothesis a row ever had, and ancestor_bias [B * W, S] is 0 for the ancestors of a
         hypothesis and MASKED for others. So hypotheses are reordered without moving the cache, and a row's W queries are
         one matrix. W is 1 for decoders that reorder the whole state.
 
@@ -168,7 +168,7 @@ class TransformerModel(keras.Model):
         width = ops.shape(positions)[1]
         slots = ops.arange(width)
         own_slot = ops.where(slots[:, None] == slots[None, :], ops.cast(0, rows.dtype), ops.cast(MASKED, rows.dtype))
-        ancestor_bias = ops.concatenate([state["own"], ops.tile(own_slot, (count, 1))], axis=1)
+        ancestor_bias = ops.concatenate([state["ancestor_bias"], ops.tile(own_slot, (count, 1))], axis=1)
         bias = ops.reshape(ancestor_bias, (count, 1, width, ops.shape(ancestor_bias)[1]))
         memory_bias = memory["bias"][:, None, None, :]
         keys, values, attention = [], [], None
@@ -191,7 +191,7 @@ class TransformerModel(keras.Model):
         after = {
             "memory": memory,
             "cache": {"keys": tuple(keys), "values": tuple(values)},
-            "own": ancestor_bias,
+            "ancestor_bias": ancestor_bias,
             "places": state["places"] + 1,
         }
         return (project or self.project)(rows), after, attention
