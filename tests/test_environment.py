@@ -128,6 +128,18 @@ def test_a_full_disk_under_standard_output_is_named(tmp_path, words):
     assert done.stderr.startswith(b"error: output: the disk is full") and done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_opened(closed, tmp_path):
+    script = (
+        "import os, sys; from textpipe import cli; cli.environment.open_closed_streams(); "
+        "print('a', sys.stdin.closed); print('b', file=sys.stderr); "
+        "open('out', 'w').write(str([stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr)]))"
+    )
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, script], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out").read_text() == "[0, 1, 2]"
+
+
 def test_characters_outside_the_locales_encoding_are_escaped(tmp_path):
     script = "from textpipe import cli; import click; cli.environment.escape_unencodable_output(); click.echo('Grüße \\u4f60')"
     done = python(script, folder=tmp_path, PYTHONIOENCODING="iso-8859-1")

@@ -93,6 +93,13 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def open_closed_streams() -> None:
+    """Open the null device in place of closed standard streams, as after `2>&-`; else the next file would take the place of one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
+
+
 def escape_unencodable_output() -> None:
     """If standard output is not UTF-8, write characters that its encoding lacks as \\u escapes instead of failing."""
     encoding = getattr(sys.stdout, "encoding", None)
