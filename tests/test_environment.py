@@ -23,6 +23,7 @@ def os_error(number, *path):
     ("error", "code", "words"),
     [
         (os_error(errno.ENOSPC, "reports/a.html"), 4, "reports/a.html: the disk is full"),
+        (OSError("16124 requested and 10208 written"), 4, "output: the disk is full (16124 requested and 10208 written)"),
         (os_error(errno.ENOSPC), 4, "output: the disk is full"),
         (os_error(errno.EDQUOT, "x"), 4, "x: the disk is full"),
         (os_error(errno.EROFS, "saved_models"), 4, "saved_models: Read-only file system"),
