@@ -1,11 +1,16 @@
 """Engines: the same bytes wherever the shards of a stage run, and nothing lost or done twice when workers die."""
 
 import functools
+import io
 import json
 import logging
 import os
 import random
 import signal
+import subprocess
+import sys
+import time
+from multiprocessing import connection
 
 import pytest
 
@@ -141,6 +146,79 @@ def test_an_error_of_a_shard_is_that_of_inline_and_the_next_job_still_runs(two_p
     with pytest.raises(DataError, match="row 2: damaged"):
         next(results)
     assert list(two_processes.map(square, range(3))) == [0, 1, 4]
+
+
+def test_a_module_of_the_working_folder_hides_no_module_that_a_worker_needs(two_processes, tmp_path, monkeypatch):
+    (tmp_path / "random.py").write_text("raise SystemExit(5)\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [folder or os.getcwd() for folder in sys.path])
+    assert list(two_processes.map(square, range(3))) == [0, 1, 4]
+
+
+@pytest.mark.parametrize("stream", [None, io.StringIO()])
+def test_processes_need_no_stderr(stream, two_processes, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert list(two_processes.map(square, range(3))) == [0, 1, 4]
+
+
+PROGRAM = """
+import functools, operator, time
+from textpipe.engines import processes
+engine = processes.open(processes.Config(workers=2))
+engine.scheduler.start()
+print(*[worker.process.pid for worker in engine.scheduler.starting], flush=True)
+list(engine.map(functools.partial(operator.itemgetter, 0), [[0]]))
+print("computing", flush=True)
+list(engine.map(functools.partial(functools.partial, time.sleep), [600, 600]))
+"""
+
+
+def ended(pid, seconds=30):
+    """Whether a process ends in time; one that nobody waits for has ended."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with open(f"/proc/{pid}/stat") as file:
+                if file.read().rpartition(")")[2].split()[0] == "Z":
+                    return True
+        except OSError:
+            return True
+        connection.wait([], 0.1)
+    return False
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="needs /proc")
+def test_workers_end_with_a_process_that_is_killed_even_while_they_compute():
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, text=True) as process:
+        workers = [int(pid) for pid in process.stdout.readline().split()]
+        assert process.stdout.readline() == "computing\n"
+        process.kill()
+        process.wait()
+    assert len(workers) == 2
+    assert all(ended(pid) for pid in workers)
+
+
+def test_ctrl_c_of_the_terminal_reaches_no_worker(two_processes):
+    """Or one that is starting would print a traceback."""
+    two_processes.scheduler.start()
+    sessions = {os.getsid(worker.process.pid) for worker in two_processes.scheduler.starting}
+    assert os.getsid(0) not in sessions
+
+
+def test_a_worker_that_gets_an_item_when_ctrl_c_comes_is_killed():
+    class Interrupted(FakeLauncher):
+        killed = ()
+
+        def submit(self, worker, job, item):
+            raise KeyboardInterrupt
+
+        def kill(self, worker):
+            self.killed += (worker,)
+
+    launcher = Interrupted(1, deaths=0)
+    with pytest.raises(KeyboardInterrupt):
+        list(_scheduler.Scheduler(launcher, size=1).map(square, range(3)))
+    assert launcher.killed == (1,)
 
 
 def test_a_faulty_engine_is_refused_with_its_place(pipeline):

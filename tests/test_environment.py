@@ -23,6 +23,7 @@ def os_error(number, *path):
     ("error", "code", "words"),
     [
         (os_error(errno.ENOSPC, "reports/a.html"), 4, "reports/a.html: the disk is full"),
+        (OSError("16124 requested and 10208 written"), 4, "output: the disk is full (16124 requested and 10208 written)"),
         (os_error(errno.ENOSPC), 4, "output: the disk is full"),
         (os_error(errno.EDQUOT, "x"), 4, "x: the disk is full"),
         (os_error(errno.EROFS, "saved_models"), 4, "saved_models: Read-only file system"),
@@ -126,6 +127,18 @@ def test_a_full_disk_under_standard_output_is_named(tmp_path, words):
         )  # fmt: skip
     assert done.returncode == 4
     assert done.stderr.startswith(b"error: output: the disk is full") and done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_opened(closed, tmp_path):
+    script = (
+        "import os, sys; from textpipe import cli; cli.environment.open_closed_streams(); "
+        "print('a', sys.stdin.closed); print('b', file=sys.stderr); "
+        "open('out', 'w').write(str([stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr)]))"
+    )
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, script], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out").read_text() == "[0, 1, 2]"
 
 
 def test_characters_outside_the_locales_encoding_are_escaped(tmp_path):

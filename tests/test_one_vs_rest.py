@@ -1,6 +1,9 @@
 """Fits of all rows at once: class after class, ended by Ctrl-C, with their progress, and with no more weights in memory than may be kept."""
 
+import errno
+import functools
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,7 +18,7 @@ from test_classifiers import sample
 from test_linear import fit
 
 from textpipe.data.columns import Dense, Ids, Sparse
-from textpipe.engines import _scheduler
+from textpipe.engines import _scheduler, processes
 from textpipe.runtime import interruptible, threads
 from textpipe.training import full_batch, full_batch_settings, lbfgs, one_vs_rest
 from textpipe.training.telemetry import progress
@@ -134,6 +137,78 @@ def test_a_large_problem_is_fitted_in_processes_and_gives_the_same_model(monkeyp
     assert len(started) == 1
     for one, other in zip(found.get_weights(), expected.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def die_fitting(problem):
+    return lambda item: os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_if_the_processes_keep_dying_this_process_fits_the_rest(monkeypatch, caplog):
+    monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
+    expected, _ = one_vs_rest.Fits(problem(4)).fit(EXACT)
+    monkeypatch.setattr(threads, "num_cores", lambda: 2)
+    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+        run, jobs = engine.map, []
+
+        def dying_after_one_part(make, items):
+            jobs.append(make)
+            yield next(run(make, items[:1]))
+            yield from run(functools.partial(die_fitting, None), items[1:])
+
+        monkeypatch.setattr(engine, "map", dying_after_one_part)
+        fits = one_vs_rest.Fits(problem(4), engine)
+        np.testing.assert_array_equal(fits.fit(EXACT)[0], expected)
+        assert not engine.scheduler.idle
+        np.testing.assert_array_equal(fits.fit(EXACT)[0], expected)
+    assert len(jobs) == 1
+    assert caplog.messages == [one_vs_rest.ALONE]
+
+
+def test_a_system_without_room_for_processes_fits_in_one(monkeypatch, caplog):
+    def refuse(*arguments, **options):
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(threads, "num_cores", lambda: 2)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+        assert engine is None
+    assert caplog.messages == [one_vs_rest.ALONE]
+
+
+def test_ctrl_c_while_the_processes_start_ends_them(monkeypatch):
+    closed = []
+    monkeypatch.setattr(threads, "num_cores", lambda: 2)
+    monkeypatch.setattr(_scheduler.Scheduler, "start", lambda self: signal.raise_signal(signal.SIGINT))
+    monkeypatch.setattr(_scheduler.Scheduler, "close", lambda self: closed.append(self))
+    with pytest.raises(KeyboardInterrupt), one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1):
+        pass
+    assert len(closed) == 1
+
+
+def test_a_process_among_several_starts_none(monkeypatch):
+    """So that n processes do not become n * n."""
+    monkeypatch.setattr(threads, "num_cores", lambda: 8)
+    assert threads.core_share() == 8
+    monkeypatch.setenv(threads.SHARE, "4")
+    assert threads.core_share() == 4
+    monkeypatch.setenv(threads.SHARE, "no number")
+    assert threads.core_share() == 8
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: "that of a pool")
+    assert threads.core_share() == 1
+    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+        assert engine is None
+
+
+def test_workers_are_told_their_share(monkeypatch):
+    monkeypatch.setattr(threads, "num_cores", lambda: 8)
+    assert processes.worker_environment(2)[threads.SHARE] == "4"
+    assert processes.worker_environment(16)[threads.SHARE] == "1"
+
+
+def test_progress_needs_no_stderr(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with progress.FitProgress([1.0], "classes") as shown:
+        assert shown.bar is None
 
 
 def test_a_process_that_fits_does_not_load_tensorflow():

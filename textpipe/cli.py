@@ -79,6 +79,7 @@ def main(verbose: bool) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     gc.relax_gc()
+    environment.open_closed_streams()
     environment.escape_unencodable_output()
     if not verbose:
         stderr.start_filter()

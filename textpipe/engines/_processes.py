@@ -16,15 +16,24 @@ class ProcessWorker:
     """A worker process and this end of its socket."""
 
     def __init__(self, environment: Mapping[str, str], imports: Sequence[str] = ()):
+        path = [folder or os.getcwd() for folder in sys.path]
         parent_socket, child_socket = socket.socketpair()
+        # -P: a module of the working folder, such as random.py, hides no other. A session of its own: Ctrl-C reaches this process
+        # alone, which ends its workers.
+        words = [sys.executable, "-P", "-m", "textpipe.engines._worker", str(child_socket.fileno()), *imports]
         with child_socket:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "textpipe.engines._worker", str(child_socket.fileno()), *imports],
-                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-                pass_fds=[child_socket.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=sys.stderr.fileno() if hasattr(sys.stderr, "fileno") else None,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    words,
+                    env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(path)},
+                    pass_fds=[child_socket.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr_descriptor(),
+                    start_new_session=True,
+                )
+            except BaseException:
+                parent_socket.close()
+                raise
         self.connection = connection.Connection(parent_socket.detach())
         self.job = b""  # that the worker has
 
@@ -72,6 +81,14 @@ class ProcessLauncher:
     def kill(self, worker: ProcessWorker) -> None:
         """End a worker."""
         worker.kill()
+
+
+def stderr_descriptor() -> int:
+    """The descriptor of sys.stderr; that of the null device if it has none, as in a notebook, a test or a process without a terminal."""
+    try:
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return subprocess.DEVNULL
 
 
 def describe(code: int) -> str:

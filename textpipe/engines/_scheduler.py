@@ -99,8 +99,8 @@ class Scheduler:
         """Give waiting items to idle workers, and start workers while there are fewer than items."""
         while waiting and self.idle:
             worker, item = self.idle.pop(), waiting.popleft()
+            self.busy[worker] = item  # first: one that Ctrl-C interrupts here is killed as well
             self.launcher.submit(worker, job, item[1])
-            self.busy[worker] = item
         while len(self.starting) < len(waiting) and len(self.starting) + len(self.busy) < self.size:
             self.starting.append(self.launcher.launch())
 

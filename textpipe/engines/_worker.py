@@ -10,8 +10,9 @@ import importlib
 import logging
 import os
 import pickle
-import signal
+import select
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -89,9 +90,16 @@ def serve(connection: Connection) -> None:
         return
 
 
+def end_with(descriptor: int) -> None:
+    """End this process, whatever it computes, once the other end of the socket is closed: the process that started it was killed."""
+    hangup = select.poll()
+    hangup.register(descriptor, 0)  # a hangup is always reported
+    hangup.poll()
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    # Ctrl-C reaches the process that started this one, which closes the socket.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with, args=(int(sys.argv[1]),), daemon=True).start()
     for name in sys.argv[2:]:
         importlib.import_module(name)
     serve(Connection(int(sys.argv[1])))

@@ -39,7 +39,8 @@ class Processes:
 
 def worker_environment(workers: int) -> dict[str, str]:
     """Of each worker: its share of the cores, and no more of a GPU's memory than it uses."""
-    return {threads.VARIABLE: str(max(1, threads.num_cores() // workers)), "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
+    share = str(max(1, threads.num_cores() // workers))
+    return {threads.VARIABLE: share, threads.SHARE: share, "TF_FORCE_GPU_ALLOW_GROWTH": "true"}
 
 
 def open(config: Config) -> Processes:

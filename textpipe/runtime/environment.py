@@ -6,6 +6,7 @@ system is read-only and no temporary folder is mounted, as in many containers. P
 
 import errno
 import os
+import re
 import sys
 
 # Errors of the call, not of the machine.
@@ -13,6 +14,7 @@ CALLER_ERRNOS = (errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 # Errors of the operating system that TensorFlow, HDF5 and Arrow quote in their own exceptions.
 QUOTED_ERRNOS = (*DISK_FULL_ERRNOS, errno.EROFS, errno.EACCES, errno.EMFILE, errno.ENOMEM, errno.EIO)
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")  # of numpy.ndarray.tofile
 USER_ERROR, RESOURCE_ERROR = 2, 4  # exit codes
 RESOURCE_EXHAUSTED = 8  # the code of a c_api.CallError
 
@@ -60,6 +62,8 @@ def explain(error: BaseException) -> tuple[str, int] | None:
         )
     if isinstance(error, OSError) and error.errno is not None:
         return explain_os_error(error)
+    if isinstance(error, OSError) and SHORT_WRITE.fullmatch(str(error)):
+        return f"output: the disk is full ({error}); free some space and run again", RESOURCE_ERROR
     if isinstance(error, Exception) and any(os.strerror(number) in str(error) for number in QUOTED_ERRNOS):
         return first_line(error), RESOURCE_ERROR
     return None
@@ -91,6 +95,13 @@ def failed_import(error: BaseException) -> str | None:
 
 def first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def open_closed_streams() -> None:
+    """Open the null device in place of closed standard streams, as after `2>&-`; else the next file would take the place of one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8", errors="backslashreplace"))  # noqa: SIM115
 
 
 def escape_unencodable_output() -> None:

@@ -11,6 +11,7 @@ import sys
 from textpipe.runtime import lazy_tensorflow
 
 VARIABLE = "TF_NUM_INTRAOP_THREADS"  # cores per operation; TensorFlow reads it when it runs its first operation
+SHARE = "TEXTPIPE_CORES"  # cores of a process that others like it run beside
 MAX_SHARDS = 4  # shards in parallel; more would be too small to pay off
 
 
@@ -42,3 +43,16 @@ def num_shards() -> int:
 def num_cores() -> int:
     """The number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def core_share() -> int:
+    """The number of processes this process may start, one for each core; 1 where it is one of several itself.
+
+    These are the workers of engines and of `textpipe tune`, and the processes of scikit-learn's n_jobs.
+    """
+    import multiprocessing
+
+    if multiprocessing.parent_process() is not None:
+        return 1
+    share = os.environ.get(SHARE, "")
+    return max(1, min(num_cores(), int(share))) if share.isdecimal() else num_cores()

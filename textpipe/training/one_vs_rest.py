@@ -6,6 +6,7 @@ problems fit their parts in several processes. Threads would not do: they would 
 
 import functools
 import itertools
+import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import numpy as np
 import scipy.sparse
 
 from textpipe.config import plugins
+from textpipe.errors import ResourceError
 from textpipe.runtime import interruptible, threads
 
 # LIBLINEAR copies the rows in each call, so a part has several classes; the others of its rows are one class more.
@@ -23,7 +25,10 @@ PART_CLASSES = 32
 PART_WEIGHTS = 25_000_000  # of a part at most, unless it has one class; in float64, and twice
 # Entries times classes times fits from which on processes are worth their second of start: some four seconds of one core.
 PROCESSES = 300_000_000
+ALONE = "liblinear: the system does not let further processes run, perhaps for lack of memory; this one fits alone, with the same result"
 _liblinear = threading.Lock()
+
+log = logging.getLogger(__name__)
 
 
 class Problem(NamedTuple):
@@ -87,25 +92,40 @@ class Fits:
         return weights, passes
 
     def each(self, options: dict[str, Any]) -> Iterator[Fitted]:
-        """The fit of each part, in order."""
+        """The fit of each part, in order. If the processes keep dying, this process fits the parts that are left."""
         items = [(classes, options) for classes in self.parts]
+        num_done = 0
         if self.engine is not None:
-            return self.engine.map(functools.partial(part_fitter, self.problem), items)
+            try:
+                for fitted in self.engine.map(functools.partial(part_fitter, self.problem), items):
+                    num_done += 1
+                    yield fitted
+                return
+            except (ResourceError, OSError):
+                self.engine.close()
+                self.engine = None
+                log.warning(ALONE)
         fit_part = part_fitter(self.problem)
-        return (interruptible.call(fit_part, item) for item in items)
+        for item in items[num_done:]:
+            yield interruptible.call(fit_part, item)
 
 
 @contextmanager
 def processes(num_entries: int, num_classes: int, num_parts: int, num_fits: int) -> Iterator[Any]:
     """The engine for Fits, whose processes start at once and end with the block; None if one process will do."""
-    workers = min(threads.num_cores(), num_parts)
+    workers = min(threads.core_share(), num_parts)
     if workers < 2 or num_entries * num_classes * num_fits < PROCESSES:
         yield None
         return
     engine = plugins.find("engines", "processes").Processes(workers, imports=("sklearn.svm", __name__))
-    engine.scheduler.start()
     try:
-        yield engine
+        try:
+            engine.scheduler.start()
+        except OSError:
+            log.warning(ALONE)
+            yield None
+        else:
+            yield engine
     finally:
         engine.close()
 

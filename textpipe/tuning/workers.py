@@ -84,9 +84,8 @@ def start(engine: Engine, study: Study, number: int, overrides: tuple[str, ...],
     words += ["--storage", options.storage] if options.storage else []
     words += ["--engine", engines.DEFAULT]
     share = str(max(1, threads.num_cores() // options.workers))
-    return engine.start(
-        words, {threads.VARIABLE: os.environ.get(threads.VARIABLE, share)}, log_file(study, number).resolve()
-    )
+    environment = {threads.VARIABLE: os.environ.get(threads.VARIABLE, share), threads.SHARE: share}
+    return engine.start(words, environment, log_file(study, number).resolve())
 
 
 def log_file(study: Study, number: int) -> Path:

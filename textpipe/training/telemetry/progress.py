@@ -25,7 +25,7 @@ class Display:
 
     def __enter__(self) -> Self:
         self.logged_at = time.monotonic()
-        if sys.stderr.isatty() and log.isEnabledFor(logging.INFO):  # not with --quiet
+        if sys.stderr is not None and sys.stderr.isatty() and log.isEnabledFor(logging.INFO):  # not with --quiet
             self.open_bar()
         return self
 
