@@ -21,7 +21,7 @@ from textpipe.data.columns import Dense, Ids, Sparse
 from textpipe.engines import _scheduler, processes
 from textpipe.runtime import interruptible, threads
 from textpipe.training import full_batch, full_batch_settings, lbfgs, one_vs_rest
-from textpipe.training.telemetry import progress
+from textpipe.training.telemetry import memory, progress
 
 EXACT = {"tol": 1e-7, "max_iter": 100_000, "random_state": 1, "dual": True}
 
@@ -111,7 +111,7 @@ def test_processes_give_the_bits_of_one_process(monkeypatch):
     monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
     monkeypatch.setattr(threads, "num_cores", lambda: 2)
     options = {**EXACT, "tol": 0.1}
-    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+    with one_vs_rest.processes(1, one_vs_rest.PROCESSES, 4, 1) as engine:
         fits = one_vs_rest.Fits(problem(4), engine)
         first, passes = fits.fit(options)
         again, _ = fits.fit({**options, "C": 0.1})
@@ -147,7 +147,7 @@ def test_if_the_processes_keep_dying_this_process_fits_the_rest(monkeypatch, cap
     monkeypatch.setattr(one_vs_rest, "PART_CLASSES", 1)
     expected, _ = one_vs_rest.Fits(problem(4)).fit(EXACT)
     monkeypatch.setattr(threads, "num_cores", lambda: 2)
-    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+    with one_vs_rest.processes(1, one_vs_rest.PROCESSES, 4, 1) as engine:
         run, jobs = engine.map, []
 
         def dying_after_one_part(make, items):
@@ -170,7 +170,7 @@ def test_a_system_without_room_for_processes_fits_in_one(monkeypatch, caplog):
 
     monkeypatch.setattr(threads, "num_cores", lambda: 2)
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+    with one_vs_rest.processes(1, one_vs_rest.PROCESSES, 4, 1) as engine:
         assert engine is None
     assert caplog.messages == [one_vs_rest.ALONE]
 
@@ -180,7 +180,7 @@ def test_ctrl_c_while_the_processes_start_ends_them(monkeypatch):
     monkeypatch.setattr(threads, "num_cores", lambda: 2)
     monkeypatch.setattr(_scheduler.Scheduler, "start", lambda self: signal.raise_signal(signal.SIGINT))
     monkeypatch.setattr(_scheduler.Scheduler, "close", lambda self: closed.append(self))
-    with pytest.raises(KeyboardInterrupt), one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1):
+    with pytest.raises(KeyboardInterrupt), one_vs_rest.processes(1, one_vs_rest.PROCESSES, 4, 1):
         pass
     assert len(closed) == 1
 
@@ -195,7 +195,7 @@ def test_a_process_among_several_starts_none(monkeypatch):
     assert threads.core_share() == 8
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: "that of a pool")
     assert threads.core_share() == 1
-    with one_vs_rest.processes(one_vs_rest.PROCESSES, 1, 4, 1) as engine:
+    with one_vs_rest.processes(1, one_vs_rest.PROCESSES, 4, 1) as engine:
         assert engine is None
 
 
@@ -221,6 +221,17 @@ def test_one_core_one_part_or_a_small_problem_needs_no_processes(cores, parts, e
     monkeypatch.setattr(threads, "num_cores", lambda: cores)
     with one_vs_rest.processes(entries, 4, parts, 1) as engine:
         assert engine is None
+
+
+def test_processes_that_memory_does_not_hold_are_not_started(monkeypatch):
+    monkeypatch.setattr(threads, "num_cores", lambda: 16)
+    monkeypatch.setattr(_scheduler.Scheduler, "start", lambda self: None)
+    entries = 10**8
+    worker = one_vs_rest.WORKER_BYTES + one_vs_rest.ENTRY_BYTES * entries
+    for free, workers in ((0, 8), (100 * worker, 8), (2 * 3 * worker, 3), (2 * 2 * worker - 2, None)):
+        monkeypatch.setattr(memory, "available", lambda free=free: free)
+        with one_vs_rest.processes(entries, 64, 16, 1) as engine:
+            assert (engine and engine.scheduler.size) == workers
 
 
 @pytest.mark.parametrize(("dtype", "count"), [("sparse", 3), ("dense", 4), ("ids", 2)])

@@ -19,12 +19,16 @@ import scipy.sparse
 from textpipe.config import plugins
 from textpipe.errors import ResourceError
 from textpipe.runtime import interruptible, threads
+from textpipe.training.telemetry import memory
 
 # LIBLINEAR copies the rows in each call, so a part has several classes; the others of its rows are one class more.
 PART_CLASSES = 32
 PART_WEIGHTS = 25_000_000  # of a part at most, unless it has one class; in float64, and twice
 # Entries times classes times fits from which on processes are worth their second of start: some four seconds of one core.
 PROCESSES = 300_000_000
+MAX_WORKERS = 8  # they share the memory's bandwidth
+# Of a worker: its libraries; of each entry its rows in float32, in float64 and as LIBLINEAR keeps them.
+WORKER_BYTES, ENTRY_BYTES = 150 * 2**20, 50
 ALONE = "liblinear: the system does not let further processes run, perhaps for lack of memory; this one fits alone, with the same result"
 _liblinear = threading.Lock()
 
@@ -112,8 +116,12 @@ class Fits:
 
 @contextmanager
 def processes(num_entries: int, num_classes: int, num_parts: int, num_fits: int) -> Iterator[Any]:
-    """The engine for Fits, whose processes start at once and end with the block; None if one process will do."""
-    workers = min(threads.core_share(), num_parts)
+    """The engine for Fits, whose processes start at once and end with the block; None if one process will do, or half of the free memory
+    holds no two of them."""
+    workers = min(threads.core_share(), num_parts, MAX_WORKERS)
+    free = memory.available()  # 0 if unknown
+    if free:
+        workers = min(workers, free // 2 // (WORKER_BYTES + ENTRY_BYTES * num_entries))
     if workers < 2 or num_entries * num_classes * num_fits < PROCESSES:
         yield None
         return
@@ -135,9 +143,8 @@ def part_fitter(problem: Problem) -> Callable[[tuple[slice, dict[str, Any]]], Fi
     matrix, signs, row_weights = problem
     together = problem.together
     if not together:
-        matrix = matrix.astype(
-            np.float64
-        )  # LIBLINEAR's numbers: or each call would convert them, in a quarter of its time
+        # LIBLINEAR's numbers: or each call would convert them, in a quarter of its time.
+        matrix = matrix.astype(np.float64)
 
     def fit_part(item: tuple[slice, dict[str, Any]]) -> Fitted:
         classes, options = item
