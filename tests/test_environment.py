@@ -13,6 +13,7 @@ from textpipe import cli
 from textpipe.config import plugins
 from textpipe.errors import ConfigError, DataError, ModelError, NetworkError, ResourceError, ThresholdError
 from textpipe.runtime import environment
+from textpipe.runtime.module_command import module_command
 
 
 def os_error(number, *path):
@@ -145,3 +146,19 @@ def test_characters_outside_the_locales_encoding_are_escaped(tmp_path):
     script = "from textpipe import cli; import click; cli.environment.escape_unencodable_output(); click.echo('Grüße \\u4f60')"
     done = python(script, folder=tmp_path, PYTHONIOENCODING="iso-8859-1")
     assert done.stdout == "Grüße \\u4f60\n", done.stderr
+
+
+def test_a_module_in_a_process_of_its_own_sees_the_working_folder_only_if_this_one_does(tmp_path, monkeypatch):
+    (tmp_path / "here.py").write_text("print('working folder')")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "here.py").write_text("print('other folder')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "other"))
+    for first, expected in (
+        (str(tmp_path / "bin"), "other folder"),
+        ("", "working folder"),
+        (str(tmp_path), "working folder"),
+    ):
+        monkeypatch.setattr(sys, "path", [first, *sys.path])
+        done = subprocess.run(module_command("here"), capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == expected

@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 from prometheus_client import multiprocess
 
 from textpipe.errors import ConfigError
+from textpipe.runtime.module_command import module_command
 from textpipe.serve.engine.metrics import MULTIPROCESS_DIR
 
 READY = "ready: "
@@ -73,7 +73,7 @@ def run(
         }
         options = [f"--{endpoint}-port={reserved.get(endpoint, -1)}" for endpoint in ports]
         os.environ[MULTIPROCESS_DIR] = stack.enter_context(tempfile.TemporaryDirectory(prefix="textpipe-metrics-"))
-        command = [sys.executable, "-m", "textpipe", "serve", *arguments, *options, "--processes=1", "--beside"]
+        command = [*module_command("textpipe"), "serve", *arguments, *options, "--processes=1", "--beside"]
         return supervise(count, command, group, reserved, host, grace_seconds)
 
 

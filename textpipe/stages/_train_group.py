@@ -15,6 +15,7 @@ from typing import Any
 
 from textpipe.errors import ResourceError
 from textpipe.runtime import engine
+from textpipe.runtime.module_command import module_command
 
 MEMBER = "textpipe.stages._train_member"  # the module that a process runs
 TASK, ERROR = "task.pickle", "error.pickle"
@@ -58,7 +59,7 @@ def modified(path: Path) -> int | None:
 
 def watch(folder: Path, attempt: int, workers: int) -> list[int]:
     """Start the members and wait until all have ended, or one has failed and the others are killed; their exit codes."""
-    words = [sys.executable, "-m", MEMBER, str(folder), str(attempt)]
+    words = [*module_command(MEMBER), str(folder), str(attempt)]
     members = [engine.start([*words, str(rank)], {}, folder / f"{rank}.log") for rank in range(workers)]
     try:
         while True:

@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from textpipe import engines
 from textpipe.errors import ConfigError, ResourceError
 from textpipe.runtime import threads
 from textpipe.runtime.engine import Engine, Process
+from textpipe.runtime.module_command import module_command
 from textpipe.tuning import results
 from textpipe.tuning.options import OnTrial, Options
 from textpipe.tuning.study import Study
@@ -78,7 +78,7 @@ def show(study: Study, shown: set[str], on_trial: OnTrial) -> tuple[set[str], bo
 
 def start(engine: Engine, study: Study, number: int, overrides: tuple[str, ...], options: Options) -> Process:
     """Start a process, with its share of the cores; its own stages run inline."""
-    words = [sys.executable, "-m", "textpipe", "tune", study.pipeline.place, "--worker", "--name", study.place.name]
+    words = [*module_command("textpipe"), "tune", study.pipeline.place, "--worker", "--name", study.place.name]
     words += ["--artifacts", str(options.artifacts)]
     words += [word for override in overrides for word in ("-s", override)]
     words += ["--storage", options.storage] if options.storage else []
