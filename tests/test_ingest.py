@@ -311,6 +311,21 @@ def test_counts_agree_with_counting_by_hand(tmp_path):
     assert stats["leakage"] == {"test": {"rows": 2, "share": 0.666667}}
 
 
+def test_one_question_about_many_tables(tmp_path):
+    """Rows with the same question stay together, unless the table identifies them too."""
+    tables = [json.dumps([["City", "Inhabitants"], ["Graz", str(number)]]) for number in range(60)]
+    rows = [(table, "How many inhabitants?", str(number)) for number, table in enumerate(tables)]
+    path = write_tsv(tmp_path / "rows.tsv", rows, header="table\tquestion\tdenotation")
+    with pytest.raises(
+        DataError,
+        match=r'of which 1 differ in question; equal ones stay together, unless \[ingest\] identify_by = \["table", "question"\]',
+    ):
+        run(tmp_path, "table_qa", files=path)
+    splits, stats = run(tmp_path, "table_qa", files=path, identify_by=["table", "question"])
+    assert min(map(len, splits.values())) > 0
+    assert stats["splits"]["train"]["duplicates"] == 0
+
+
 def test_rows_are_compared_by_the_fields_of_identify_by(tmp_path):
     task = {"kind": "classify", "fields": {"text": "text", "headers": "text"}, "target": "label"}
     rows = [(text, f"Message-ID: {number}", label) for text, label in SENTENCES[:40] for number in range(3)]

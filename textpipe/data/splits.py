@@ -47,7 +47,7 @@ class Batch:
         """Compute the keys of rows; start is the offset of their row numbers, the rows of earlier files.
 
         hash_rows: stable_keys where the batches of a split come from several processes. identify_by: the source fields that
-        count, all if empty.
+        count; if empty, all for equal rows, and for splits and leaks those with text, if there are any.
         """
         import numpy as np
         import pyarrow as pa
@@ -56,7 +56,8 @@ class Batch:
             item.name for item in fields if item.side == "source" and identify_by and item.name not in identify_by
         }
         sources = [item for item in fields if item.side == "source" and item.name not in ignored]
-        chosen = [item for item in sources if item.has_text] or sources
+        texts = [item for item in sources if item.has_text]
+        chosen = sources if identify_by else texts or sources
         by_name = {item.name: column for item, column in zip(fields, rows.columns, strict=True)}
         normal = [normal_forms(comparison_texts(by_name[item.name], item.cells)) for item in chosen]
         targets = [by_name[item.name] for item in fields if item.side == "target"]

@@ -94,6 +94,7 @@ def require_rows(
     shares: dict[str, float],
     num_sources: int,
     assigner: split_assignment.SplitAssigner,
+    identify_by: Sequence[str] = (),
 ) -> None:
     """Raise DataError when a split has no rows, or train fails a check of a field's profile (fewer than two classes).
 
@@ -116,7 +117,13 @@ def require_rows(
             raise DataError(f"{split.name}: no rows left: {cause}; {cure}")
         share = f"a share of {shares[split.name]:g} of the {rows_read['train']:,} rows read"
         if num_sources < rows_read["train"] / 2:
-            share += f", of which {num_sources:,} differ; equal ones stay together"
+            compared = [item.name for item in split.fields if item.side == "source" and item.has_text]
+            others = [item.name for item in split.fields if item.side == "source" and not item.has_text]
+            fields = f" in {' and '.join(compared)}" if compared and others else ""
+            share += f", of which {num_sources:,} differ{fields}; equal ones stay together"
+            if fields and not identify_by:
+                names = ", ".join(f'"{name}"' for name in (*others, *compared))
+                share += f", unless [ingest] identify_by = [{names}]"
         cure = f"give more rows, a larger share in split (0 for no {split.name}), or a file for it"
         raise DataError(f"{split.name}: no rows fell into it ({share}); {cure}")
     if not rows:

@@ -49,7 +49,8 @@ class Config(Section):
     train, and is in each split whose share of its rows is at least one row.
     drop_duplicates: keep only the first of equal rows of a split.
     identify_by: source fields by which rows are compared: rows that are equal in these go into the same split, and count as duplicates
-    and leaks. Leave out the headers of mails, for example, which always differ. By default all source fields.
+    and leaks. Leave out the headers of mails, for example, which always differ. By default all source fields for duplicates, and those with text for
+    splits and leaks: name the table as well, if the same question is asked about several tables.
     on_leak: "drop" removes train rows whose source text occurs in valid or test, and valid rows whose source text
     occurs in test.
     on_invalid: bytes that are invalid in the file's encoding: replace each with U+FFFD, decode them as cp1252, drop their
@@ -210,7 +211,9 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
             _ingest_splits.rebalance_labels(reader, assigner, origin["train"], shares, for_worker)
         for split in splits.values():
             num_sources = sum(len(other.source_keys) for other in splits.values())
-            _ingest_splits.require_rows(split, reader.read, reader.repairs, shares, num_sources, assigner)
+            _ingest_splits.require_rows(
+                split, reader.read, reader.repairs, shares, num_sources, assigner, config.identify_by
+            )
             split.close(None)
     except BaseException as error:
         for split in splits.values():
