@@ -59,6 +59,14 @@ class Steps:
         return json.loads(self.run(name, "run", str(file), *words, *places, "--json"))
 
 
+def record(file, run):
+    """Adds a run to a file of runs, with the machine's cores, and prints its metrics."""
+    runs = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    run |= {"cores": os.cpu_count(), "python": platform.python_version()}
+    file.write_text(json.dumps([*runs, run], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps(run["metrics"], indent=1))
+
+
 def schedule(warmup_steps, dropout=0.15):
     """Settings of a training that ends with a learning rate of 0."""
     return [
@@ -130,12 +138,8 @@ def main():
         "answers": counts["answers"],
         "metrics": {model: result["metrics"] for model, result in trained.items()},
         "minutes": {step: spent for step, spent in steps.minutes().items() if step in named},
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
     }
-    runs = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*runs, run], indent=1) + "\n", encoding="utf-8")
-    print(json.dumps(run["metrics"], indent=1))
+    record(RESULTS, run)
 
 
 if __name__ == "__main__":

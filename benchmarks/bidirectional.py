@@ -13,10 +13,9 @@ import argparse
 import gzip
 import json
 import os
-import platform
 from pathlib import Path
 
-from back_translation import FORWARD, PIPELINES, REVERSE, Steps
+from back_translation import FORWARD, PIPELINES, REVERSE, Steps, record
 
 RESULTS = Path(__file__).parent / "results" / "bidirectional.json"
 
@@ -87,12 +86,8 @@ def main():
         "settings": {"both": both_settings, "final": final_settings},
         "metrics": final["metrics"],
         "minutes": {step: spent for step, spent in steps.minutes().items() if step in (first_name, final_name)},
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
     }
-    runs = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*runs, run], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps(run["metrics"], indent=1))
+    record(RESULTS, run)
 
 
 if __name__ == "__main__":

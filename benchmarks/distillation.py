@@ -13,10 +13,9 @@ import argparse
 import glob
 import json
 import os
-import platform
 from pathlib import Path
 
-from back_translation import FORWARD, PIPELINES, Steps
+from back_translation import FORWARD, PIPELINES, Steps, record
 
 RESULTS = Path(__file__).parent / "results" / "distillation.json"
 
@@ -71,12 +70,8 @@ def main():
         },
         "metrics": student["metrics"],
         "minutes": steps.minutes(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
     }
-    runs = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
-    RESULTS.write_text(json.dumps([*runs, run], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps(run["metrics"], indent=1))
+    record(RESULTS, run)
 
 
 if __name__ == "__main__":
