@@ -48,7 +48,7 @@ MODELS = {
 SITES = (
     ("word_drop$", "word_dropout"),
     (r"(source|target)_drop$", lambda kind: "dropout" if kind == "transformer" else "embedding_dropout"),
-    (r"(itself|memory)/drop$", "attention_dropout"),
+    (r"(self_attention|cross_attention)/drop$", "attention_dropout"),
     ("feed_forward/drop$", "activation_dropout"),
     ("recurrent_drop$", "recurrent_dropout"),
     ("drop", "dropout"),
