@@ -197,11 +197,9 @@ def entries(column: Column) -> int:
     """The number of entries of a field: of sparse rows those that are written, of ids the tokens, of other rows all."""
     if isinstance(column, Sparse):
         return int(column.indices.lengths.sum())
-    return (
-        int(column.lengths.sum())
-        if isinstance(column, Ids)
-        else int(np.asarray(column.gather(np.arange(len(column)))).size)
-    )
+    if isinstance(column, Ids):
+        return int(column.lengths.sum())
+    return len(column) * int(np.asarray(column.gather(np.arange(1))).size)
 
 
 def flat(rows: Ids, every: np.ndarray) -> np.ndarray:
