@@ -288,6 +288,10 @@ def test_what_cannot_be_explained_is_refused_with_a_cure(project, words, message
     assert message in run(*words, code=2)
 
 
+def test_an_empty_standard_input_is_not_explained(project):
+    assert "expected a text to explain, found none; give TEXT" in run("saved_models/classifier", input="\n", code=2)
+
+
 def test_python_explains_models_and_results(project):
     model = textpipe.load_model("saved_models/classifier")
     found = textpipe.explain(model, "could you send <i>it</i>", label="no")

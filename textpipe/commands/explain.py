@@ -84,9 +84,18 @@ def command(
 
 
 def read_row(text: str, dtypes: dict[str, str], *, plain: bool, lists: Container[str | int] = ()) -> Any:
-    """A text, or the cells of a JSON object by field, which may be lists for the fields in `lists`; "-" reads all of standard input."""
+    """A text, or the cells of a JSON object by field, which may be lists for the fields in `lists`; "-" reads all of standard input.
+
+    Raises DataError for an empty standard input.
+    """
+    from textpipe.errors import DataError
+
     if text == "-":
         text = sys.stdin.buffer.read().decode("utf-8", errors="replace")
+        if not text.strip():
+            raise DataError(
+                "standard input: expected a text to explain, found none; give TEXT, or write one to standard input"
+            )
         text = text.removesuffix("\n") if text.count("\n") == 1 else text
     value = parse_line(text, 1) if not plain and (OBJECT.match(text) or len(dtypes) > 1) else text
     if isinstance(value, dict):
