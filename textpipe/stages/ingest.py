@@ -206,7 +206,8 @@ def run(config: Config, inputs: dict[str, Path], output: Path) -> None:
                 cut = shares if name == "train" else {}
                 splits.update({split: Split(split, fields, output) for split in (name, *cut)})
                 _ingest_splits.write(reader, assigner, name, origin[name], cut, for_worker)
-                log.info("%s: %s rows read", name, f"{reader.read[name]:,}")
+                divided = f", of which {' and '.join(cut)} get shares" if cut else ""
+                log.info("%s: %s rows read%s", name, f"{reader.read[name]:,}", divided)
         if shares:
             _ingest_splits.rebalance_labels(reader, assigner, origin["train"], shares, for_worker)
         for split in splits.values():

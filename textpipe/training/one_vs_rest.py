@@ -49,18 +49,18 @@ class Problem(NamedTuple):
         return one_weight and self.signs.shape[1] > 2 and bool(((self.signs > 0).sum(axis=1) == 1).all())
 
     def parts(self) -> list[slice]:
-        """The classes of each part: num_parts of the same size, or more where their weights would not fit."""
+        """The classes of each part: count_parts of the same size, or more where their weights would not fit."""
         num_classes = self.signs.shape[1]
         if not self.together:
             return [slice(number, number + 1) for number in range(num_classes)]
-        count = num_parts(num_classes)
+        count = count_parts(num_classes)
         while count < num_classes and self.matrix.shape[1] * -(-num_classes // count) > PART_WEIGHTS:
             count *= 2
         edges = [num_classes * number // count for number in range(count + 1)]
         return [slice(first, last) for first, last in itertools.pairwise(edges) if first < last]
 
 
-def num_parts(num_classes: int) -> int:
+def count_parts(num_classes: int) -> int:
     """The power of 2 that cuts the classes into parts of PART_CLASSES to 2 * PART_CLASSES - 1; 1 for fewer classes."""
     count = 1
     while num_classes // (2 * count) >= PART_CLASSES:

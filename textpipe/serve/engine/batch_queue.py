@@ -231,10 +231,11 @@ class BatchScheduler:
     def deliver(self, batch: list[Request], version: Version, results: Results) -> None:
         """Gives the requests of a batch their outcomes."""
         outcomes, seconds = results
-        if rows := sum([request.rows for request in batch]):
-            self.on_batch(version, rows, seconds)
+        rows = sum([request.rows for request in batch])
         for request, outcome in zip(batch, outcomes, strict=True):
             request.end(outcome)
+        if rows:
+            self.on_batch(version, rows, seconds)
 
     async def delay_refusal(self) -> None:
         """Returns when a refusal may be sent: at once, or rate-limited when there are many, after MAX_REFUSAL_DELAY at most.

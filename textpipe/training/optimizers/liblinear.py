@@ -77,7 +77,7 @@ def minimize(config: Config, model, train, valid, settings, objective) -> tuple[
     if not all(getattr(model, "l2_path", (model.l2,))):
         raise ConfigError("[train] optimizer liblinear: needs a penalty; set [model] l2 above 0")
     num_fits = len(getattr(model, "l2_path", (model.l2,)))
-    num_parts = one_vs_rest.num_parts(model.num_logits) if isinstance(train.target, Labels) else model.num_logits
+    num_parts = one_vs_rest.count_parts(model.num_logits) if isinstance(train.target, Labels) else model.num_logits
     with one_vs_rest.processes(num_entries(train), model.num_logits, num_parts, num_fits) as engine:
         function = Objective(model, train)
         problem = one_vs_rest.Problem(function.matrix(), function.signs, function.row_weights)
