@@ -115,7 +115,7 @@ def scenes(arguments):
     }  # fmt: skip
 
 
-def read_emoji(folder):
+def read_emoji(folder, language):
     """{split: (pictures, captions)}"""
     parse = image.parser(folder / "png72.tar")
     splits = {"train": ([], []), "val": ([], [])}
@@ -123,7 +123,7 @@ def read_emoji(folder):
         for row in csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE):
             pictures, captions = splits[row["split"]]
             pictures.append(parse(row["file"]))
-            captions.append(row["caption_en"])
+            captions.append(row[f"caption_{language}"])
     return splits
 
 
@@ -135,7 +135,7 @@ def descriptors(pictures):
 
 def emoji(arguments):
     model = Model.load(arguments.model)
-    splits = read_emoji(catalog.root_folder(catalog.load_card("emoji_captions")) / "emoji_captions")
+    splits = read_emoji(catalog.root_folder(catalog.load_card("emoji_captions")) / "emoji_captions", arguments.language)
     (train_pictures, train_captions), (pictures, captions) = splits["train"], splits["val"]
     held_out = set(map(image.identity, pictures))
     kept = [at for at, one in enumerate(train_pictures) if image.identity(one) not in held_out]
@@ -160,6 +160,7 @@ def main():
     parser.add_argument("model", type=Path)
     parser.add_argument("--scenes", type=Path, default=Path("data/scenes"))
     parser.add_argument("--attended", type=int, default=300, help="scenes whose attention is measured")
+    parser.add_argument("--language", choices=["en", "de"], default="en", help="of the emoji's names")
     arguments = parser.parse_args()
     print(json.dumps({"scenes": scenes, "emoji": emoji}[arguments.what](arguments), indent=1))
 
