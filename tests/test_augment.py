@@ -409,3 +409,21 @@ def test_the_job_can_be_sent_to_other_processes(ingested):
     again = pickle.loads(pickle.dumps(job.row))
     assert again("eins zwei drei", "one two three") == job.row("eins zwei drei", "one two three")
     assert dataclasses.is_dataclass(job)
+
+
+def test_the_example_of_a_refused_model_is_a_text_with_its_own_answer(ingested):
+    job = jobs.create("backward", "translate", ingested, Noise(), 1)
+    second = [text for text in job.training_texts() if text.strip()][1]
+    with pytest.raises(ModelError) as caught:
+        jobs.check_model(job, Model, lambda texts: ["", *GERMAN[: len(texts) - 1]], "m", 0.1)
+    assert f"{second!r} -> {GERMAN[0]!r}" in str(caught.value)
+
+
+def test_a_pipeline_whose_texts_are_their_own_answers_is_refused():
+    with pytest.raises(ConfigError, match="pretrain.*as translate and reply have"):
+        jobs.text_fields("pretrain")
+
+
+def test_an_endless_shuffle_is_refused():
+    with pytest.raises(ConfigError, match="shuffle"):
+        augment.read_noise(("shuffle=1" + "0" * 400,))

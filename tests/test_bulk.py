@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from textpipe.commands import _tables
 from textpipe.errors import ArtifactError, ConfigError, DataError, ResourceError
 from textpipe.inference import bulk, records
 
@@ -344,3 +345,8 @@ def test_repairs_are_logged(tmp_path, caplog):
     rows = list(bulk.read_rows(place, ("text",), {"text": "body"}))
     assert len(rows) == 5
     assert f"{place}: rows with bytes that are not UTF-8: 2" in caplog.text
+
+
+def test_only_plain_digits_are_the_number_of_a_column():
+    names = {"2": 2, "en": "en", "\N{SUPERSCRIPT TWO}": "\N{SUPERSCRIPT TWO}", "1" * 5000: "1" * 5000}
+    assert {name: _tables.column_of(name) for name in names} == names

@@ -1,5 +1,6 @@
 """Engines: the same bytes wherever the shards of a stage run, and nothing lost or done twice when workers die."""
 
+import errno
 import functools
 import io
 import json
@@ -17,7 +18,7 @@ import pytest
 from textpipe.config import plugins
 from textpipe.data import shards
 from textpipe.engines import _scheduler, _worker, processes
-from textpipe.errors import ConfigError, DataError, ResourceError
+from textpipe.errors import ColumnError, ConfigError, DataError, ResourceError
 from textpipe.pipeline import runner
 
 PIPELINE = """
@@ -297,3 +298,24 @@ def test_the_setting_workers_is_the_number_of_processes():
 
 def test_an_engine_is_a_plugin():
     assert {"inline", "processes", "ray"} <= set(plugins.names("engines"))
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data/x"), ResourceError, "data/x: the disk is full"),
+        (MemoryError("8 GB"), ResourceError, "memory"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "data/x"), DataError, "data/x: No such file"),
+        (ColumnError("a.tsv: no column 'y'", "a.tsv", "y", ["x"]), ColumnError, "no column 'y'"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
+)
+def test_an_error_of_the_machine_or_the_data_reaches_the_user_from_a_worker_as_from_inline(error, kind, message):
+    def fail():
+        raise error
+
+    with pytest.raises(kind, match=message) as caught:
+        _worker.unpack(_worker.pack(fail))
+    assert "Traceback" not in str(caught.value)
+    if kind is ColumnError:
+        assert (caught.value.source, caught.value.column, caught.value.names) == ("a.tsv", "y", ["x"])

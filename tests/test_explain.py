@@ -13,6 +13,7 @@ import textpipe
 from textpipe.cli import main
 from textpipe.errors import ConfigError, DataError, ModelError
 from textpipe.explanation import alignment, classes, ngram_spans, occlusion, page, terminal
+from textpipe.explanation import picture as pictures
 from textpipe.explanation.explain import explain
 from textpipe.explanation.linear import Linear
 from textpipe.explanation.subject import Subject
@@ -314,3 +315,9 @@ def test_a_generator_is_explained_by_the_likelihood_of_its_answer(generator):
     assert found.logit == pytest.approx(pair["log_prob"], abs=1e-4)
     with pytest.raises(ModelError, match="is not a linear model"):
         classes.strongest(Subject.of(model.model), top=3)
+
+
+def test_a_picture_that_no_file_holds_is_refused_with_the_cure(tmp_path):
+    rows = [("word", 1.0)] * 3000
+    with pytest.raises(ConfigError, match=r"3,000 bars are too many for a \.png; give a smaller --top"):
+        pictures.bars(tmp_path / "x.png", {"title": rows}, "weight")

@@ -4,11 +4,13 @@ import re
 import shlex
 import subprocess
 import tomllib
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from textpipe.cli import main
+from textpipe.commands import new
 from textpipe.pipeline import scaffold, shell_text
 from textpipe.pipeline.toml_text import toml
 
@@ -198,3 +200,14 @@ def test_rows_whose_sets_of_labels_all_differ_are_not_refused(tmp_path):
     (tmp_path / "rows.tsv").write_text("text\tlabels\n" + "".join(lines))
     scaffold.write("multi_label", tmp_path / "rows.tsv", "", tmp_path / "new.toml")
     assert (tmp_path / "new.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [("mails.tsv.gz", "mails"), (".hidden.csv", "hidden"), (".", "here"), ("..", "above"), ("/", "data")],
+)
+def test_a_pipeline_is_named_after_its_data_wherever_that_is(tmp_path, monkeypatch, data, name):
+    folder = tmp_path / "above" / "here"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    assert new.name_of(Path(data)) == name

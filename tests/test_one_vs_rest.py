@@ -323,3 +323,11 @@ def test_a_fit_that_another_dominates_is_never_chosen():
             if not any(full_batch_settings.dominates(other, line) for other in kept):
                 kept.append(line)
         assert kept[full_batch_settings.choose_fit(kept, 12)] is lines[full_batch_settings.choose_fit(lines, 12)]
+
+
+def test_a_class_that_all_rows_have_is_answered():
+    signs = np.full((4, 3), -1.0, np.float32)
+    signs[:, 1] = 1
+    rows = scipy.sparse.csr_matrix(np.eye(4, dtype=np.float32))
+    weights, _ = one_vs_rest.Fits(one_vs_rest.Problem(rows, signs, None)).fit(EXACT)
+    assert (rows @ weights[:-1] + weights[-1]).argmax(axis=1).tolist() == [1] * 4

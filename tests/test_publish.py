@@ -144,3 +144,11 @@ def test_a_full_disk_leaves_nothing_and_says_so(model, tmp_path, monkeypatch):
     with pytest.raises(ArtifactError, match="disk is full and nothing was published"):
         publish.publish(other, base)
     assert names(base) == [first.name]
+
+
+def test_the_copy_of_a_killed_process_is_removed(model, tmp_path):
+    base = tmp_path / "saved" / "name"
+    for name in (".0123456789abcdef.part", ".hidden", "notes.part"):
+        (base / name / "variables").mkdir(parents=True)
+    publish.publish(model, base)
+    assert names(base) == [".hidden", "1", "notes.part"]

@@ -328,3 +328,10 @@ def test_a_column_of_lists_in_a_frame_has_a_cure_that_keeps_the_sentences():
     with pytest.raises(DataError, match=r"column 'story' holds .*join its entries with .map\('\\n'.join\)"):
         list(frames.cell_texts(column, "rows", missing=None))
     assert list(frames.cell_texts(column.map("\n".join), "rows", missing=None)) == [JOINED]
+
+
+def test_a_whole_number_beyond_floats_is_refused_like_an_infinite_one():
+    for value in (10**400, "1e400"):
+        with pytest.raises(ModelError, match="row 3: field 'n' must be a number"):
+            model_rows.parse_cell(value, "float32", "n", 3)
+    assert loader.parse_option(10**400, "int32") is None and loader.parse_option(10**400, "float32") is None

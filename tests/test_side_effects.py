@@ -147,3 +147,61 @@ def test_doctor_reports_the_ops_that_serve_refuses(tmp_path):
     assert done.exit_code == 2 and "ReadFile" in done.output and "--trust-models" in done.output
     done = CliRunner().invoke(command, [str(save(tmp_path / "n" / "1", tf.strings.upper))])
     assert done.exit_code == 0 and "--trust-models" not in done.output
+
+
+class FilledByACall(tf.Module):
+    """A table that a signature, not the initializer, fills from an asset."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.variable = tf.Variable([1.0])
+        self.asset = tf.saved_model.Asset(path)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+    def look(self, x):
+        table = tf.raw_ops.HashTableV2(key_dtype=tf.string, value_dtype=tf.int64, shared_name="t")
+        fill = tf.raw_ops.InitializeTableFromTextFileV2(
+            table_handle=table, filename=self.asset.asset_path, key_index=-2, value_index=-1
+        )
+        with tf.control_dependencies([fill]):
+            missing = tf.constant(-1, tf.int64)
+            return {"y": tf.raw_ops.LookupTableFindV2(table_handle=table, keys=x, default_value=missing)}
+
+
+def test_a_signature_reads_the_asset_whatever_path_the_graph_has_in_its_place(tmp_path):
+    (tmp_path / "words.txt").write_text("a\nb\n")
+    (tmp_path / "secret.txt").write_text("secret\n")
+    place = tmp_path / "m" / "1"
+    module = FilledByACall(str(tmp_path / "words.txt"))
+    tf.saved_model.save(module, str(place), signatures=module.look.get_concrete_function())
+    path = place / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    (graph,) = saved.meta_graphs
+    asset = graph.asset_file_def[0].tensor_info.name.partition(":")[0]
+    (node,) = (node for node in graph.graph_def.node if node.name == asset)
+    node.attr["value"].tensor.string_val[:] = [str(tmp_path / "secret.txt").encode()]
+    path.write_bytes(saved.SerializeToString())
+    assert side_effects.find_side_effects(place) == []
+    answer = Version.load("m", 1, place).signature("").call({"x": tf.constant(["secret", "b"]).numpy()})["y"]
+    assert answer.tolist() == [-1, 1]
+    node.op = "Placeholder"  # a caller would fill it in
+    path.write_bytes(saved.SerializeToString())
+    assert side_effects.find_side_effects(place)
+
+
+def test_a_path_may_not_hide_in_the_other_form_of_a_constant(tmp_path):
+    def kept(x):
+        return tf.data.Dataset.from_tensors(x).cache().get_single_element()
+
+    place = save(tmp_path / "m" / "1", kept)
+    assert side_effects.find_side_effects(place) == []
+    path = place / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for function in saved.meta_graphs[0].graph_def.library.function:
+        nodes = {node.name: node for node in function.node_def}
+        for node in function.node_def:
+            if node.op.startswith("CacheDataset"):
+                file = nodes[node.input[1].partition(":")[0]].attr["value"].tensor
+                file.tensor_content = b"\x06/tmp/x"
+    path.write_bytes(saved.SerializeToString())
+    assert {name.split(" (")[0] for name in side_effects.find_side_effects(place)} == {"CacheDatasetV2"}

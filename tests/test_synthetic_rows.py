@@ -278,3 +278,10 @@ def test_the_default_changes_no_row(tmp_path):
     assert [step["kind"] for step in steps] == ["unicode", "whitespace"]
     assert "synthetic" not in json.loads((outputs["ingest"] / "stats.json").read_text())
     assert runner.ORDER[0] == "ingest" and _ingest_synthetic.TAG.fullmatch(TAG)
+
+
+def test_the_first_column_can_be_given_by_its_number(tmp_path):
+    file = tmp_path / "bt.tsv"
+    file.write_text("target\tsource\tother\nS\tno\tT\n")
+    output, _ = ingest(tmp_path, {"files": str(file), "columns": {"source": 0, "target": 2}})
+    assert [(row["source"], row["target"]) for row in rows_of(output)[8:]] == [("S", "T")]

@@ -37,6 +37,9 @@ class ColumnError(DataError):
         super().__init__(message)
         self.source, self.column, self.names = source, column, list(names)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.source, self.column, self.names)
+
 
 class ArtifactError(TextpipeError):
     """A stored result is missing, damaged, or in use."""

@@ -95,7 +95,8 @@ def text_fields(task: str) -> tuple[Field, Field]:
     fields = plugins.find("tasks", task).FIELDS
     target = next(item for item in fields if item.side == "target")
     source, *more = [item for item in fields if item.side == "source"]
-    if more or not all(item.has_text and item.cells.FEATURE == target.cells.FEATURE for item in (source, target)):
+    alike = all(item.has_text and item.cells.FEATURE == target.cells.FEATURE for item in (source, target))
+    if more or not alike or target.column_of is not None:
         raise ConfigError(
             f"task {task!r}: expected one source text and a target text, as translate and reply have; use such a pipeline"
         )
@@ -129,12 +130,14 @@ def check_model(job: Job, model: Any, predict: Any, name: str, max_foreign: floa
     if max_foreign >= 1:
         return
     texts = list(islice((text for text in job.training_texts() if text.strip()), PROBE_ROWS))
-    answers = [answer for answer in predict(texts) if answer.strip()]
-    if not answers:
+    answered = [(text, answer) for text, answer in zip(texts, predict(texts), strict=True) if answer.strip()]
+    if not answered:
         return
+    answers = [answer for _, answer in answered]
     pair = job.languages.swapped()  # of the translations
     back, wrong = pair.swapped_texts(answers), pair.is_foreign(answers)
-    shown = f"for example {texts[0][:40]!r} -> {answers[0][:40]!r}"
+    text, answer = answered[0]
+    shown = f"for example {text[:40]!r} -> {answer[:40]!r}"
     if back.mean() > MAX_WRONG:
         opposite = BACKWARD if job.direction == FORWARD else FORWARD
         raise ModelError(
@@ -183,7 +186,7 @@ def finish(job: Job, checked: TextFilter, about: Mapping[str, Any], part: Path, 
             f"{output}: no row is left: {describe(checked.table())} texts, {describe(counts)} answers; use other texts or another model"
         )
     table = {**about, "texts": checked.table(), "answers": dict(counts), "sha256": digest.hexdigest()}
-    write_atomically(manifest_path(output), json.dumps(table, indent=1, ensure_ascii=False) + "\n")
+    write_atomically(manifest_path(output), json.dumps(table, indent=1) + "\n")  # names of files may be no UTF-8
     os.replace(temporary, output)
     part.unlink()
 

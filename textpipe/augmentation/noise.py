@@ -18,7 +18,7 @@ class Noise(Section):
 
     delete: float = Field(default=0.0, ge=0, lt=1)
     fill: float = Field(default=0.0, ge=0, lt=1)
-    shuffle: int = Field(default=0, ge=0)
+    shuffle: int = Field(default=0, ge=0, le=1_000_000)
     filler: str = "_"
 
     @field_validator("filler")

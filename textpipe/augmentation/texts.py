@@ -46,7 +46,7 @@ class HeldOut:
 class TextFilter:
     """Drops texts, and counts them by reason in `counts`.
 
-    languages: the pair whose `wanted` the texts should have; None checks nothing. on_too_long: "drop" or "cut" texts of more than
+    languages: the pair whose `expected` language the texts should have; None checks nothing. on_too_long: "drop" or "cut" texts of more than
     max_characters.
     """
 

@@ -72,7 +72,8 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[
         raise ModelError(
             f"{loaded.path}: is {what} and has no attention; give a model that generates text or reads stories"
         )
-    (cell,) = cells.reader_of(loaded).read([parse_line(text, 1)])
+    # As by predict: of a single field, what looks like JSON may be the text.
+    (cell,) = cells.reader_of(loaded).read([parse_line(text, 1) if len(loaded.dtypes) > 1 else text])
     (row,) = loaded.predict([cell], signature=signature.name)
     if attention_map.has_no_attention(row["weights"]):
         raise ModelError(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from textpipe.commands._pipeline import artifacts_option, engine_option, overrides_option
-from textpipe.commands._tables import format_option, read_format
+from textpipe.commands._tables import column_of, format_option, read_format
 from textpipe.commands.predict import read_options, token_option
 
 CHUNK_ROWS = 1024  # texts answered and written at once
@@ -120,7 +120,7 @@ def command(
             f"{output}: rows are written as JSON lines or CSV, as ingest reads no escapes in TSV; name it .jsonl or .csv"
         )
     bulk.check_output(output, force)
-    noise, text_column, file_form = read_noise(noises), column_of(column), read_format(form)
+    noise, text_column, file_form = read_noise(noises), column and column_of(column), read_format(form)
     job = jobs.create(direction, *ingested(pipeline, overrides, artifacts), noise, seed)
     languages = job.languages if max_foreign < 1 else None
     monolingual.check_language(files, text_column, file_form, languages, job.text_field.name, max_foreign)
@@ -167,11 +167,6 @@ def read_noise(assignments: Sequence[str]) -> Any:
 
     tables = sections.override({}, tuple(f"noise.{assignment}" for assignment in assignments))
     return sections.check("--noise", {"noise": Noise}, tables)["noise"]
-
-
-def column_of(column: str | None) -> str | int | None:
-    """--column: a name or a number from 0."""
-    return int(column) if column is not None and column.isdigit() else column
 
 
 def seeded(options: Mapping[str, str], model: Any, seed: int) -> dict[str, str]:

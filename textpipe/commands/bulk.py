@@ -12,7 +12,7 @@ from typing import Any, Self
 import click
 
 from textpipe.commands._pipeline import engine_option
-from textpipe.commands._tables import columns_option, format_option, read_columns, read_format
+from textpipe.commands._tables import column_of, columns_option, format_option, read_columns, read_format
 from textpipe.commands.predict import read_options, token_option
 
 INTERVAL = 10.0  # seconds between progress lines when stderr is not a terminal
@@ -64,7 +64,7 @@ def command(
 
     columns_by_field, kept_columns = (
         read_columns(columns),
-        [int(name) if name.isdigit() else name for name in filter(None, keep.split(","))],
+        [column_of(name) for name in filter(None, keep.split(","))],
     )
     file_format = output_format or records.format_of(output)
     settings = {"signature": signature, "options": read_options(options)}

@@ -41,6 +41,7 @@ def command(
     n-gram's weight times value is assigned to its words, and all contributions add up to the logit. For any other model a
     contribution is the fall of the answer's log-odds or log-probability when the word is left out.
     """
+    from textpipe.commands._versions import is_url
     from textpipe.errors import ConfigError
     from textpipe.explanation import picture as pictures
 
@@ -53,6 +54,7 @@ def command(
     from textpipe.runtime import onednn
 
     onednn.disable_by_default()  # as for predict
+    token = token if is_url(model) else None  # TEXTPIPE_TOKEN may be set for other commands
     subject = locate(model, overrides=overrides, artifacts=artifacts, token=token)
     if classes:
         print_classes(subject, label, top, artifacts, as_json=as_json, picture=picture)

@@ -1,10 +1,9 @@
 """textpipe new"""
 
+import os
 from pathlib import Path
 
 import click
-
-from textpipe.errors import TextpipeError
 
 FILE = click.Path(path_type=Path)
 
@@ -80,7 +79,7 @@ def command(
     if mbox or me:
         form, columns = scaffold.mailbox_options(task, mbox, me, columns, others=bool(data or train or format))
     files = scaffold.arrange_files(mbox or data, train, valid, test)
-    path = output or Path("pipelines") / f"{(mbox or data or train)[0].name.split('.')[0]}.toml"
+    path = output or Path("pipelines") / f"{name_of((mbox or data or train)[0])}.toml"
     trigger = path.with_stem(f"{path.stem}_trigger") if mbox and default_columns and scaffold.suggests(task) else None
     if trigger:
         scaffold.write_trigger(files, me, trigger)
@@ -89,13 +88,19 @@ def command(
             task, files, columns, path,
             format=form, header=header == "first", encoding=encoding, on_bad_rows=on_bad_rows, trigger=trigger,
         )  # fmt: skip
-    except TextpipeError:
+    except BaseException:  # Ctrl-C too
         if trigger:  # both files or none, so that the command can be repeated
             trigger.unlink()
         raise
     if trigger:
         click.echo(str(trigger))
     click.echo(str(path))
+
+
+def name_of(data: Path) -> str:
+    """The name of a pipeline, after its first data file. mails.tsv.gz -> "mails";   . in /home/a/inbox -> "inbox" """
+    name = Path(os.path.abspath(data)).name
+    return name.lstrip(".").split(".")[0] or "data"
 
 
 def list_all(context: click.Context) -> None:

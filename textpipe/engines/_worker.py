@@ -18,7 +18,8 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from textpipe.errors import ResourceError, TextpipeError
+from textpipe.errors import DataError, ResourceError, TextpipeError
+from textpipe.runtime import environment
 
 
 class Worker:
@@ -60,13 +61,16 @@ def enter(folder: str, path: Sequence[str], environment: Mapping[str, str]) -> N
 
 
 def pack(function: Callable[..., Any], *arguments: Any) -> bytes:
-    """Call a function; its result or its error as bytes."""
+    """Call a function; its result or its error as bytes. An error of the environment, such as a full disk, is sent with its message."""
     try:
         return pickle.dumps((function(*arguments), None, ""))
     except TextpipeError as error:
         return pickle.dumps((None, error, ""))
-    except Exception:
-        return pickle.dumps((None, None, traceback.format_exc()))
+    except Exception as error:
+        if (explained := environment.explain(error)) is None:
+            return pickle.dumps((None, None, traceback.format_exc()))
+        message, code = explained
+        return pickle.dumps((None, (DataError if code == DataError.exit_code else ResourceError)(message), ""))
 
 
 def unpack(answer: bytes) -> Any:

@@ -15,6 +15,8 @@ SUFFIXES = (".png", ".svg")
 UP, DOWN = "#168c3c", "#c82828"
 LONGEST_LABEL = 40
 MAX_CLASSES = 12  # of a picture
+DPI = 130
+MAX_PIXELS = 2**16 - 1  # of a .png's height, matplotlib's limit
 
 
 def check(path: Path, option: str = "--picture") -> None:
@@ -56,6 +58,11 @@ def bars(path: Path, groups: Mapping[str, Sequence[tuple[str, float]]], unit: st
     families, _ = find_fonts(letters + "…")
     style = {"family": [*families, "sans-serif"], "color": INK}
     heights = [0.9 + 0.24 * max(len(rows), 1) for rows in groups.values()]
+    if path.suffix.lower() == ".png" and sum(heights) * DPI > MAX_PIXELS:
+        num_bars = sum(map(len, groups.values()))
+        raise ConfigError(
+            f"--picture {path}: {num_bars:,} bars are too many for a .png; give a smaller --top, or a name that ends in .svg"
+        )
     with (
         matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "textpipe"}),
         warnings.catch_warnings(),
@@ -76,4 +83,4 @@ def bars(path: Path, groups: Mapping[str, Sequence[tuple[str, float]]], unit: st
                 axes.spines[side].set_visible(False)
         path.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"Date": None} if path.suffix.lower() == ".svg" else {"Software": None}
-        fig.savefig(path, dpi=130, metadata=metadata)
+        fig.savefig(path, dpi=DPI, metadata=metadata)

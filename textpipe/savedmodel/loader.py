@@ -286,7 +286,7 @@ def parse_option(value: Any, dtype: str) -> Any:
         return encode(value) if isinstance(value, str) else None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         return None
     if not math.isfinite(number) or isinstance(value, bool):
         return None

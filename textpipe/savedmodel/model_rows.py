@@ -58,7 +58,7 @@ def parse_cell(value: Any, dtype: str, field: str, number: int) -> Any:
         return math.nan
     try:
         result = float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         result = math.inf
     if not math.isfinite(result):
         raise ModelError(f"row {number}: field {field!r} must be a number, found {value!r}")

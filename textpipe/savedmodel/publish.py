@@ -9,6 +9,7 @@ import errno
 import fcntl
 import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from textpipe.errors import ModelError, ResourceError
 from textpipe.savedmodel import description, manifest
+
+PARTIAL_COPY = re.compile(r"\.[0-9a-f]{16}\.part")
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +43,7 @@ def publish(model: Path, base: Path) -> Path:
                 latest = latest_version(base)
                 if latest is not None and latest != before and reusable_version(model, latest):
                     return latest
+                remove_partial_copies(base)
                 shutil.copytree(model, copy)
                 manifest.verify(copy)
                 fsync_tree(copy)
@@ -57,6 +61,13 @@ def publish_lock(base: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def remove_partial_copies(base: Path) -> None:
+    """Remove the copies of processes that were killed; whoever holds the lock is alone in writing one."""
+    for entry in base.iterdir():
+        if PARTIAL_COPY.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
 
 
 def rename_to_next_version(copy: Path, base: Path) -> Path:

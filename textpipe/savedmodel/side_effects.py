@@ -236,9 +236,11 @@ class Graph:
     def string_constant(self, container: str, reference: str) -> bytes | None:
         """A string constant's value; None for any other tensor."""
         node = self.nodes(container).get(node_name(reference))
-        if node is None or node.op != "Const" or not node.attr["value"].tensor.string_val:
+        if node is None or node.op != "Const":
             return None
-        return bytes(node.attr["value"].tensor.string_val[0])
+        value = node.attr["value"].tensor
+        # TensorFlow reads tensor_content, where there is one, in place of string_val.
+        return None if value.tensor_content or not value.string_val else bytes(value.string_val[0])
 
     def is_asset(self, container: str, reference: str, seen: set[tuple[str, str]]) -> bool:
         """Whether a tensor is always the path of one of the model's assets, traced through calls."""
@@ -246,9 +248,11 @@ class Graph:
         if (container, name) in seen:
             return False
         seen = seen | {(container, name)}
-        if not container and name in {node_name(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
-            return True
         node = self.nodes(container).get(name)
+        if not container and name in {node_name(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
+            return (
+                node is not None and node.op == "Const"
+            )  # whose value is the asset's path, see session.py; a caller fills in others
         if node is not None:
             if node.op == "ReadVariableOp" and not container:
                 return self.holds_asset(node_name(node.input[0]), seen)

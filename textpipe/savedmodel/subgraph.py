@@ -4,7 +4,7 @@ An exported generator has a dozen signatures, each with a copy of the model's gr
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 TENSOR = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.>/\\-]*(:[0-9]{1,9})?")  # an operation's name, and which of its outputs
@@ -34,6 +34,18 @@ class GraphParts:
             for function in graph.library.function
             if any(node.op in LOOPS for node in function.node_def)
         }
+
+    def set_strings(self, values: Mapping[str, str]) -> None:
+        """Change the values of constants that are one string: {tensor: value}; other operations are left as they are."""
+        from tensorflow.core.framework import node_def_pb2
+
+        for tensor, value in values.items():
+            name = operation_of(tensor)
+            node = node_def_pb2.NodeDef.FromString(self.nodes.get(name, b""))
+            if node.op == "Const":
+                node.attr["value"].tensor.ClearField("tensor_content")
+                node.attr["value"].tensor.string_val[:] = [value.encode("utf-8", "surrogateescape")]
+                self.nodes[name] = node.SerializeToString()
 
     def loops(self, roots: Iterable[str]) -> bool:
         """Whether these operations, or those that they need, run a loop."""

@@ -4,6 +4,7 @@ The checksum is CRC-32C, rotated and offset ("masked"): tensorflow/core/lib/hash
 """
 
 import functools
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,12 @@ LENGTH, CHECKSUM = struct.Struct("<Q"), struct.Struct("<I")
 def read(path: Path) -> Iterator[bytes]:
     """The records of an uncompressed file; raises ValueError where it is damaged or cut off, OSError."""
     with path.open("rb") as file:
-        number = 0
+        number, file_bytes = 0, os.fstat(file.fileno()).st_size
         while head := file.read(LENGTH.size):
             length = read_checked(file.read(CHECKSUM.size), head, LENGTH.size, f"length of record {number}")
             (size,) = LENGTH.unpack(length)
+            if size > file_bytes:  # or as many bytes would be allocated
+                raise ValueError(f"record {number} is cut off")
             data = file.read(size)
             yield read_checked(file.read(CHECKSUM.size), data, size, f"record {number}")
             number += 1

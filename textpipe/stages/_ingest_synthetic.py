@@ -165,10 +165,7 @@ def new_reader(
         raise DataError(
             f"[ingest.synthetic] {config.paths[0]}: the format cannot be inferred from the name; set format, to jsonl for example"
         )
-    columns = [
-        config.columns.get(item.name) or config.columns.get(str(item.column_of)) or item.column_of or item.name
-        for item in fields
-    ]
+    columns = [column_of(config, item) for item in fields]
     synthetic_repairs = Repairs(
         repairs.on_invalid, repairs.on_bad_rows, repairs.max_characters, on_too_long=repairs.on_too_long,
         list_columns=list_columns((item.cells, name) for item, name in zip(fields, columns, strict=True)),
@@ -176,6 +173,12 @@ def new_reader(
     return cleaning.RowReader(
         fields, columns, {}, config.format, synthetic_repairs, cleaning.RareLabels(1, None), identify_by
     )
+
+
+def column_of(config: Synthetic, field: Field) -> str | int:
+    """The column of a field: the one given for it, or for the field whose column it shares, else the one of that name."""
+    names = [field.name] if field.column_of is None else [field.name, field.column_of]
+    return next((config.columns[name] for name in names if name in config.columns), names[-1])
 
 
 def accepted(

@@ -157,7 +157,7 @@ def part_fitter(problem: Problem) -> Callable[[tuple[slice, dict[str, Any]]], Fi
             sample_weight = row_weights[:, 0] if row_weights.shape[1] == 1 else row_weights[:, classes][:, 0]
         weights = np.zeros((matrix.shape[1] + 1, width), np.float32)
         present = np.unique(labels)
-        weights[-1] = -1 if together else labels[0]  # unless some rows have the class, and others do not
+        weights[-1] = np.where((part > 0).all(axis=0), 1, -1)  # unless some rows have the class, and others do not
         if len(present) < 2:
             return Fitted(weights, 0)
         classifier = fit_alone(matrix, labels, sample_weight, options)
