@@ -184,7 +184,8 @@ def test_a_signature_reads_the_asset_whatever_path_the_graph_has_in_its_place(tm
     assert side_effects.find_side_effects(place) == []
     answer = Version.load("m", 1, place).signature("").call({"x": tf.constant(["secret", "b"]).numpy()})["y"]
     assert answer.tolist() == [-1, 1]
-    node.op = "Placeholder"  # a caller would fill it in
+    node.op = "Placeholder"
+    graph.signature_def["serving_default"].inputs["path"].name = f"{asset}:0"  # a caller would fill it in
     path.write_bytes(saved.SerializeToString())
     assert side_effects.find_side_effects(place)
 

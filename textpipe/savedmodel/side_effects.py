@@ -37,9 +37,7 @@ FILES = frozenset(
         "SaveDataset",
         "LoadDataset",
         "SnapshotDataset",
-        "SnapshotDatasetReader",
-        "SnapshotNestedDatasetReader",
-        "SnapshotChunkDataset",
+        *("SnapshotDatasetReader", "SnapshotNestedDatasetReader", "SnapshotChunkDataset"),
         "ListSnapshotChunksDataset",
         "DatasetToTFRecord",
         "DistributedSave",
@@ -47,16 +45,9 @@ FILES = frozenset(
         "LoadAndRemapMatrix",
         "Skipgram",
         "ImmutableConst",
-        "CreateSummaryFileWriter",
-        "CreateSummaryDbWriter",
+        *(f"Write{kind}Summary" for kind in ("", "RawProto", "Scalar", "Histogram", "Image", "Audio", "Graph")),
+        *(f"CreateSummary{kind}Writer" for kind in ("File", "Db")),
         "ImportEvent",
-        "WriteSummary",
-        "WriteRawProtoSummary",
-        "WriteScalarSummary",
-        "WriteHistogramSummary",
-        "WriteImageSummary",
-        "WriteAudioSummary",
-        "WriteGraphSummary",
         "StatsAggregatorSetSummaryWriter",
         "DebugIdentity",
         "DebugNanCount",
@@ -242,6 +233,11 @@ class Graph:
         # TensorFlow reads tensor_content, where there is one, in place of string_val.
         return None if value.tensor_content or not value.string_val else bytes(value.string_val[0])
 
+    def signature_inputs(self) -> set[str]:
+        """The operations that the callers of signatures fill in."""
+        signatures = self.meta_graph.signature_def.values()
+        return {node_name(tensor.name) for signature in signatures for tensor in signature.inputs.values()}
+
     def is_asset(self, container: str, reference: str, seen: set[tuple[str, str]]) -> bool:
         """Whether a tensor is always the path of one of the model's assets, traced through calls."""
         name = node_name(reference)
@@ -250,9 +246,10 @@ class Graph:
         seen = seen | {(container, name)}
         node = self.nodes(container).get(name)
         if not container and name in {node_name(asset.tensor_info.name) for asset in self.meta_graph.asset_file_def}:
-            return (
-                node is not None and node.op == "Const"
-            )  # whose value is the asset's path, see session.py; a caller fills in others
+            # Loading sets the constant, and feeds the placeholder while it initializes; only a signature's caller could fill it otherwise.
+            return node is not None and (
+                node.op == "Const" or (node.op == "Placeholder" and name not in self.signature_inputs())
+            )
         if node is not None:
             if node.op == "ReadVariableOp" and not container:
                 return self.holds_asset(node_name(node.input[0]), seen)
