@@ -57,10 +57,10 @@ def main():
         resampled = corpus.bleu(bootstrap.resampled_sums(by_picture, RESAMPLES, SEED))
         first = resampled if first is None else first
         results[str(path)] = {
-            "bleu_lowercased": corpus.bleu(statistics.sum(axis=0)[None])[0],
+            "bleu_lowercased": float(corpus.bleu(statistics.sum(axis=0)[None])[0]),
             "interval": np.quantile(resampled, [0.025, 0.975]).tolist(),
-            "with_an_unseen_word": corpus.bleu(statistics[unseen].sum(axis=0)[None])[0],
-            "resamples_above_the_first_model": (resampled > first).mean(),
+            "with_an_unseen_word": float(corpus.bleu(statistics[unseen].sum(axis=0)[None])[0]),
+            "resamples_above_the_first_model": float((resampled > first).mean()),
         }
         print(path, results[str(path)], file=sys.stderr, flush=True)
     print(
