@@ -5,7 +5,8 @@
 Five people described each of 1,014 pictures in English and five others in German, none of whom saw the other language. Each model translates
 the 5,070 English descriptions with its own search; an answer is scored against the five German descriptions of its picture, lowercased. So the
 figures are far below those of translations and only compare models; test2016 is not used. Also scores the sentences with a word that is not in
-the training rows, and tests each model against the first one by paired bootstrap over pictures. --reverse: de-en models. Prints a JSON object.
+the training rows, and tests each model against the first one by paired bootstrap over pictures. --reverse: de-en models. Prints a JSON object;
+benchmarks/results/generalization.json has one.
 """
 
 import argparse
