@@ -464,6 +464,11 @@ def test_predict_names_a_file_that_is_no_picture(model, tmp_path):
     assert run("predict", model, tmp_path / "none.png").exit_code == 2
 
 
+def test_a_picture_has_no_words_to_explain(model, picture):
+    done = run("explain", model, picture)
+    assert done.exit_code == 2 and "reads pictures ('image')" in done.stderr
+
+
 def test_attention_of_a_picture_is_drawn_and_printed(model, picture, tmp_path):
     done = run("attention", model, picture, "--output", tmp_path / "map.svg")
     assert done.exit_code == 0, done.output

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from textpipe.errors import ConfigError, suggest
+from textpipe.errors import ConfigError, ModelError, suggest
 from textpipe.explanation import linear, occlusion
 from textpipe.explanation.result import Explanation
 from textpipe.explanation.subject import Subject
+from textpipe.inference.cells import kinds_of
 
 
 def explain(subject: Subject, row: Any, *, label: str | None = None) -> Explanation:
@@ -14,6 +15,11 @@ def explain(subject: Subject, row: Any, *, label: str | None = None) -> Explanat
     label: the class to explain; by default the answer, and the most probable label where a row has any number of them.
     Raises ConfigError for an unknown class, DataError for an invalid row, ModelError for a model that cannot be explained.
     """
+    if picture := next((name for name, kind in kinds_of(subject).items() if hasattr(kind, "parser")), None):
+        raise ModelError(
+            f"{subject.name}: reads pictures ({picture!r}), and explain leaves out words of texts; `textpipe attention` draws where a "
+            "model looks"
+        )
     cells = subject.row(row)
     outputs = subject.answer(cells)
     labels = list(outputs.get("labels") or ()) if "probabilities" in outputs else []
