@@ -1,11 +1,11 @@
 """Multi30k en-de models on sentences of another kind: independent descriptions of the validation pictures (the second task).
 
-    TEXTPIPE_DATA=... python benchmarks/generalization.py MODEL [MODEL ...] [--reverse]
+    TEXTPIPE_DATA=... python benchmarks/generalization.py MODEL [MODEL ...]
 
 Five people described each of 1,014 pictures in English and five others in German, none of whom saw the other language. Each model translates
 the 5,070 English descriptions with its own search; an answer is scored against the five German descriptions of its picture, lowercased. So the
 figures are far below those of translations and only compare models; test2016 is not used. Also scores the sentences with a word that is not in
-the training rows, and tests each model against the first one by paired bootstrap over pictures. --reverse: de-en models. Prints a JSON object;
+the training rows, and tests each model against the first one by paired bootstrap over pictures. Prints a JSON object;
 benchmarks/results/generalization.json has one.
 """
 
@@ -35,15 +35,13 @@ def lines(file):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--reverse", action="store_true")
     options = parser.parse_args()
     if not os.environ.get("TEXTPIPE_DATA"):
         parser.error("TEXTPIPE_DATA: expected the folder of the data sets, found none; set it")
     data = Path(os.environ["TEXTPIPE_DATA"])
-    source, target = ("de", "en") if options.reverse else ("en", "de")
-    texts = [lines(data / "multi30k_task2" / f"val.{writer}.{source}.gz") for writer in WRITERS]
-    written = [lines(data / "multi30k_task2" / f"val.{writer}.{target}.gz") for writer in WRITERS]
-    known = {word for line in lines(data / "multi30k" / f"train.{source}.gz") for word in WORD.findall(line.lower())}
+    texts = [lines(data / "multi30k_task2" / f"val.{writer}.en.gz") for writer in WRITERS]
+    written = [lines(data / "multi30k_task2" / f"val.{writer}.de.gz") for writer in WRITERS]
+    known = {word for line in lines(data / "multi30k" / "train.en.gz") for word in WORD.findall(line.lower())}
     sources = [text for writer in texts for text in writer]
     references = [writer * len(texts) for writer in written]
     unseen = np.array([any(word not in known for word in WORD.findall(text.lower())) for text in sources])

@@ -56,7 +56,7 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[
 
     Raises ModelError if the model has no attention.
     """
-    from textpipe.commands.predict import OBJECT, parse_line
+    from textpipe.commands.predict import parse_text
     from textpipe.errors import ConfigError, ModelError
     from textpipe.inference import cells
     from textpipe.report import attention_map
@@ -72,8 +72,7 @@ def attention_of(model: Path, text: str, output: Path) -> tuple[Path, Any, dict[
         raise ModelError(
             f"{loaded.path}: is {what} and has no attention; give a model that generates text or reads stories"
         )
-    parsed = parse_line(text, 1) if OBJECT.match(text) or len(loaded.dtypes) > 1 else text
-    (cell,) = cells.reader_of(loaded).read([parsed])
+    (cell,) = cells.reader_of(loaded).read([parse_text(text, loaded.dtypes)])
     (row,) = loaded.predict([cell], signature=signature.name)
     if attention_map.has_no_attention(row["weights"]):
         raise ModelError(

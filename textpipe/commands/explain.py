@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from textpipe.commands._pipeline import overrides_option, print_json
-from textpipe.commands.predict import OBJECT, parse_line, text_value, token_option
+from textpipe.commands.predict import parse_text, text_value, token_option
 
 
 @click.command()
@@ -99,7 +99,7 @@ def read_row(text: str, dtypes: dict[str, str], *, plain: bool, lists: Container
                 "standard input: expected a text to explain, found none; give TEXT, or write one to standard input"
             )
         text = text.removesuffix("\n") if text.count("\n") == 1 else text
-    value = parse_line(text, 1) if not plain and (OBJECT.match(text) or len(dtypes) > 1) else text
+    value = text if plain else parse_text(text, dtypes)
     if isinstance(value, dict):
         known = {name: text_value(value, name, 1, lists) for name, dtype in dtypes.items() if dtype == "string"}
         return {**value, **known}

@@ -3,7 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sized
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +150,11 @@ def parse_line(text: str, number: int) -> str | dict[str, Any]:
             f"line {number}: starts like a JSON object but is not valid JSON ({error}); fix it, or give --plain"
         ) from None
     return value if isinstance(value, str | dict) else text
+
+
+def parse_text(text: str, fields: Sized) -> str | dict[str, Any]:
+    """The row of a command's TEXT: an object, or the text itself, with its quotes, for a model of one field."""
+    return parse_line(text, 1) if OBJECT.match(text) or len(fields) > 1 else text
 
 
 def text_value(row: dict[str, Any], name: str, number: int, lists: Container[str | int] = ()) -> Any:

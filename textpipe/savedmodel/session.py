@@ -77,8 +77,9 @@ class Session:
     def __init__(self, folder: Path, saved: Any):
         meta_graph = serving_graph(saved)
         self.parts = subgraph.GraphParts(meta_graph.graph_def)
+        assets = {item.tensor_info.name: str(folder / ASSETS / item.filename) for item in meta_graph.asset_file_def}
         # As in Python: the constant is what the graph's author wrote, and only the initializer is fed with the path.
-        self.parts.set_strings({name: str(path) for name, path in asset_paths(folder, meta_graph).items()})
+        self.parts.set_strings(assets)
         if missing := self.parts.missing():  # here, as a call would raise an error that is not the caller's
             raise Unavailable(f"the graph has no operation {min(missing)!r}")
         self.api = api = c_api.library()  # last, as it may still be loading
@@ -93,16 +94,18 @@ class Session:
         # Not at the exit of the process, when calls may still run.
         weakref.finalize(self, close, api, self.session, self.graph).atexit = False
         register_ops(api, self.graph, op_names(meta_graph))
-        self.restore(folder, meta_graph)
+        self.restore(folder, meta_graph, {name: np.array(path, object) for name, path in assets.items()})
         self.signatures = {
             name: SessionFunction(self, name, definition)
             for name, definition in sorted(meta_graph.signature_def.items())
             if not name.startswith(INTERNAL)
         }
 
-    def restore(self, folder: Path, meta_graph: Any) -> None:
-        """Restore the variables and initialize tables, as SavedModels are loaded in C++ (cc/saved_model/loader.cc)."""
-        assets = {name: np.array(str(path), object) for name, path in asset_paths(folder, meta_graph).items()}
+    def restore(self, folder: Path, meta_graph: Any, assets: Mapping[str, np.ndarray]) -> None:
+        """Restore the variables and initialize tables, as SavedModels are loaded in C++ (cc/saved_model/loader.cc).
+
+        assets: {tensor: the path that it is fed with}
+        """
         saver, variables = meta_graph.saver_def, folder / VARIABLES
         steps: list[tuple[str, dict[str, np.ndarray]]] = []
         if saver.restore_op_name:
@@ -262,11 +265,6 @@ def close(api: c_api.Library, session: int, graph: int) -> None:
     api.call(api.CloseSession, session)
     api.call(api.DeleteSession, session)
     api.DeleteGraph(graph)
-
-
-def asset_paths(folder: Path, meta_graph: Any) -> dict[str, Path]:
-    """{tensor: the file of the model that its value names}"""
-    return {item.tensor_info.name: folder / ASSETS / item.filename for item in meta_graph.asset_file_def}
 
 
 def initializer(meta_graph: Any) -> str:

@@ -1,8 +1,7 @@
 """Find ops of a SavedModel with side effects: access to files, other processes or the network.
 
-A SavedModel is a program that TensorFlow runs with the rights of the loading process (TensorFlow's SECURITY.md). The
-names below are the ops registered by TensorFlow 2.21 that open a path, a socket or a Python function, from a review of
-its op list; all others only compute tensors. Two uses are allowed: saving and restoring the model's variables, and
+A SavedModel is a program that TensorFlow runs with the rights of the loading process (TensorFlow's SECURITY.md). Ops that are
+not in side_effect_ops.py only compute tensors. Two uses are allowed: saving and restoring the model's variables, and
 filling tables from the model's own assets.
 """
 
@@ -14,76 +13,8 @@ from typing import Any
 
 from textpipe.errors import ModelError
 from textpipe.savedmodel.messages import read_saved_model
+from textpipe.savedmodel.side_effect_ops import CHECKPOINTS, FILES, NETWORK, PROCESSES
 
-# Without the prefix "Experimental" and a version suffix: ExperimentalCSVDatasetV2 -> CSVDataset.
-FILES = frozenset(
-    [
-        "ReadFile",
-        "WriteFile",
-        "MatchingFiles",
-        "MatchingFilesDataset",
-        "WholeFileReader",
-        "TextLineReader",
-        "FixedLengthRecordReader",
-        "TFRecordReader",
-        "LMDBReader",
-        "RecordInput",
-        "TextLineDataset",
-        "TFRecordDataset",
-        "FixedLengthRecordDataset",
-        "CSVDataset",
-        "LMDBDataset",
-        "SqlDataset",
-        "SaveDataset",
-        "LoadDataset",
-        "SnapshotDataset",
-        *("SnapshotDatasetReader", "SnapshotNestedDatasetReader", "SnapshotChunkDataset"),
-        "ListSnapshotChunksDataset",
-        "DatasetToTFRecord",
-        "DistributedSave",
-        "GenerateVocabRemapping",
-        "LoadAndRemapMatrix",
-        "Skipgram",
-        "ImmutableConst",
-        *(f"Write{kind}Summary" for kind in ("", "RawProto", "Scalar", "Histogram", "Image", "Audio", "Graph")),
-        *(f"CreateSummary{kind}Writer" for kind in ("File", "Db")),
-        "ImportEvent",
-        "StatsAggregatorSetSummaryWriter",
-        "DebugIdentity",
-        "DebugNanCount",
-        "DebugNumericSummary",
-        "DumpTensor",
-        "FileSystemSetConfiguration",
-        "GcsConfigureBlockCache",
-        "GcsConfigureCredentials",
-    ]
-)
-PROCESSES = frozenset(["PyFunc", "PyFuncStateless", "EagerPyFunc", "Abort", "WorkerHeartbeat", "DatasetFromGraph"])
-NETWORK = frozenset(
-    [
-        "RpcCall",
-        "RpcClient",
-        "RpcServer",
-        "RpcServerStart",
-        "RpcServerRegister",
-        "RpcCheckStatus",
-        "RpcGetValue",
-        "RemoteCall",
-        "RemoteFusedGraphExecute",
-        "DataServiceDataset",
-        "RegisterDataset",
-        "Send",
-        "Recv",
-        "_Send",
-        "_Recv",
-        "_HostSend",
-        "_HostRecv",
-        "CollectiveInitializeCommunicator",
-        "BigQueryReader",
-        "GenerateBigQueryReaderPartitions",
-    ]
-)
-CHECKPOINTS = frozenset(["Save", "SaveSlices", "Restore", "RestoreSlice", "MergeCheckpoints"])
 TABLE_FROM_FILE = "InitializeTableFromTextFile"
 AFFIXES = re.compile(r"^Experimental|V[0-9]+(?=$|[A-Z])")
 INIT_KEYS = ("saved_model_main_op", "legacy_init_op", "saved_model_init_op")  # run when a model is loaded
