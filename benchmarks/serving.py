@@ -5,7 +5,8 @@
 
 textpipe-2 is `textpipe serve --processes 2`; the queue is large enough for all callers. Compared with: the ceiling, i.e.
 the same SavedModel called in this process with full batches on all cores; a plain FastAPI handler that calls the model
-once per request; a handler without a model on the same HTTP server, an upper limit for that server; and Ray Serve its batching (in its own environment, --ray-python). The plain handler needs fastapi. (in its own environment, --ray-python). A load is CALLERSxTEXTS: 64x1 stands for interactive callers, 64x32
+once per request; a handler without a model on the same HTTP server, an upper limit for that server; and Ray Serve with
+its batching (in its own environment, --ray-python). The plain handler needs fastapi. A load is CALLERSxTEXTS: 64x1 stands for interactive callers, 64x32
 for batch programs. Engines take turns, each in its own processes. The callers run in one more process on the same cores;
 its share of CPU time is reported. Writes benchmarks/results/serving.json.
 """
